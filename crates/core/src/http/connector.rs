@@ -1,0 +1,512 @@
+//! The HTTP client under a store: bounded, watched, and suspicious.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderMap, Method, StatusCode, response};
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
+};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::checksum::Checksum;
+use super::dialect::{Dialect, VendorError, clock_skew, retry_after};
+use super::document::{escape, root_element};
+use super::exchange::{Exchange, Operation, Outcome, Traffic};
+use super::integrity::IntegrityError;
+use super::response::GuardedBody;
+use super::trace::Trace;
+use super::upload::{self, WatchedBody};
+use super::{Deadlines, HttpSettings};
+use crate::{Error, ErrorKind};
+
+/// Error documents are a few hundred bytes; whoever sends more is no object store.
+const LONGEST_ERROR: usize = 64 << 10;
+/// A full page of an Azure listing (5,000 blobs with 1 KiB names) is about 10 MiB.
+const LONGEST_DOCUMENT: usize = 64 << 20;
+
+/// Makes the HTTP clients of one store: data, credentials and sessions alike.
+///
+/// `object_store` calls [`HttpConnector::connect`] once for each kind of traffic; they share one
+/// connection pool here, and are told apart by host.
+#[derive(Clone)]
+pub struct WireConnector {
+    client: reqwest::Client,
+    dialect: Arc<dyn Dialect>,
+    deadlines: Deadlines,
+    allow_http: bool,
+}
+
+impl WireConnector {
+    /// Prepares the client; sends nothing.
+    ///
+    /// # Errors
+    /// A certificate or a proxy address that cannot be read.
+    pub fn new(settings: &HttpSettings, dialect: Arc<dyn Dialect>) -> Result<Self, Error> {
+        let deadlines = settings.deadlines;
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(deadlines.connect)
+            // A signature covers host and path: following a redirect cannot work, and would send
+            // credentials to whoever answered.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(settings.user_agent.as_str())
+            .dns_resolver(Arc::new(ShuffledDns));
+        for pem in &settings.ca_certificates {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+                configuration("a CA certificate cannot be read", "give PEM text", error)
+            })?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let Some(proxy) = &settings.proxy {
+            let proxy = reqwest::Proxy::all(proxy.as_str()).map_err(|error| {
+                configuration(
+                    "the proxy address cannot be used",
+                    "give a URL such as http://proxy:3128",
+                    error.without_url(),
+                )
+            })?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|error| {
+            configuration("the HTTP client cannot be set up", "check CA certificates", error)
+        })?;
+        Ok(Self { client, dialect, deadlines, allow_http: settings.allow_http })
+    }
+}
+
+fn configuration(message: &str, remedy: &str, source: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Configuration, message).with_remedy(remedy).with_source(source)
+}
+
+impl fmt::Debug for WireConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireConnector")
+            .field("dialect", &self.dialect)
+            .field("deadlines", &self.deadlines)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for WireConnector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for WireConnector {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let attempt = Arc::new(self.attempt(&request));
+        if attempt.traffic == Traffic::Data {
+            self.refuse_plain_http(&request)?;
+            self.dialect.prepare(&mut request, attempt.operation);
+        }
+        // The receipt can only be checked against what was sent; chunks are shared, not copied.
+        let sent = attempt.is_upload().then(|| upload::chunks(request.body())).unwrap_or_default();
+        let answer = self.send(&attempt, request).await?;
+        self.judge(&attempt, answer, &sent).await
+    }
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    trace: Option<Arc<Trace>>,
+    operation: Operation,
+    traffic: Traffic,
+    method: Method,
+    authority: Option<Authority>,
+    started: Instant,
+}
+
+impl Attempt {
+    fn is_upload(&self) -> bool {
+        self.traffic == Traffic::Data
+            && self.method == Method::PUT
+            && matches!(
+                self.operation,
+                Operation::Put | Operation::ConditionalPut | Operation::MultipartPart
+            )
+    }
+
+    fn exchange(&self, outcome: Outcome) -> Exchange {
+        Exchange {
+            method: self.method.clone(),
+            traffic: self.traffic,
+            host: self.authority.as_ref().map(ToString::to_string).unwrap_or_default(),
+            outcome,
+            code: None,
+            message: None,
+            region: None,
+            request_id: None,
+            retry_after: None,
+            clock_skew_seconds: None,
+            server: None,
+            latency: self.started.elapsed(),
+        }
+    }
+
+    fn record(&self, exchange: Exchange) {
+        tracing::debug!(operation = %self.operation, %exchange, "attempt failed");
+        if let Some(trace) = &self.trace {
+            trace.record(exchange);
+        }
+    }
+
+    /// Remembers how the body of this attempt ended.
+    pub(super) fn amend(&self, outcome: Outcome) {
+        if let Some(trace) = &self.trace {
+            trace.amend(self.exchange(outcome));
+        }
+    }
+
+    /// Turns a failure on the wire into the error that `object_store` acts on.
+    fn fail(
+        &self,
+        outcome: Outcome,
+        kind: HttpErrorKind,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> HttpError {
+        self.record(self.exchange(outcome));
+        // object_store repeats a request whose connection broke, whatever it was. A conditional
+        // put that did land would then be refused by its own first attempt.
+        let kind = match (self.operation, kind) {
+            (_, HttpErrorKind::Connect) => HttpErrorKind::Connect,
+            (Operation::ConditionalPut, _) => HttpErrorKind::Unknown,
+            (_, kind) => kind,
+        };
+        HttpError::new(kind, cause)
+    }
+}
+
+/// No head of an answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:.1?}")]
+struct NoFirstByte(Duration);
+
+/// An answer that must not be repeated by the layer above.
+#[derive(Debug, thiserror::Error)]
+#[error("answered {0}")]
+struct Ambiguous(StatusCode);
+
+/// Plain HTTP was not allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("refusing to send credentials to {0} over plain http; use https, or set allow_http")]
+struct PlainHttp(String);
+
+impl WireConnector {
+    fn attempt(&self, request: &HttpRequest) -> Attempt {
+        let trace = Trace::current();
+        Attempt {
+            operation: trace.as_ref().map_or(Operation::Get, |trace| trace.operation),
+            trace,
+            traffic: self.dialect.traffic(request.uri()),
+            method: request.method().clone(),
+            authority: request.uri().authority().cloned(),
+            started: Instant::now(),
+        }
+    }
+
+    fn refuse_plain_http(&self, request: &HttpRequest) -> Result<(), HttpError> {
+        if self.allow_http || request.uri().scheme_str() != Some("http") {
+            return Ok(());
+        }
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        Err(HttpError::new(HttpErrorKind::Unknown, PlainHttp(host)))
+    }
+
+    async fn send(
+        &self,
+        attempt: &Attempt,
+        request: HttpRequest,
+    ) -> Result<http::Response<reqwest::Body>, HttpError> {
+        let (request, mut deadline) = self.watched(attempt, request)?;
+        let sending = self.client.execute(request);
+        tokio::pin!(sending);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut sending => {
+                    return answer.map(Into::into).map_err(|error| transport_error(attempt, error));
+                }
+                () = tokio::time::sleep_until(deadline.at) => {
+                    let later = deadline.next();
+                    if later > deadline.at {
+                        deadline.at = later;
+                        continue;
+                    }
+                    let waited = attempt.started.elapsed();
+                    let late = NoFirstByte(waited);
+                    return Err(attempt.fail(Outcome::NoFirstByte, HttpErrorKind::Timeout, late));
+                }
+            }
+        }
+    }
+
+    /// The request in the client's terms, and the deadline that its upload moves.
+    fn watched(
+        &self,
+        attempt: &Attempt,
+        request: HttpRequest,
+    ) -> Result<(reqwest::Request, Deadline), HttpError> {
+        let first_byte = match attempt.operation {
+            Operation::Copy | Operation::MultipartComplete => self.deadlines.assembly,
+            _ => self.deadlines.first_byte,
+        };
+        let (parts, body) = request.into_parts();
+        let url = reqwest::Url::parse(&parts.uri.to_string())
+            .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let mut watched = reqwest::Request::new(parts.method, url);
+        *watched.headers_mut() = parts.headers;
+        let mut deadline = Deadline {
+            at: tokio::time::Instant::now() + self.deadlines.connect + first_byte,
+            progress: None,
+            deadlines: self.deadlines,
+            first_byte,
+        };
+        if body.content_length() > 0 {
+            let (body, progress) = WatchedBody::new(&body);
+            *watched.body_mut() = Some(reqwest::Body::wrap(body));
+            deadline.progress = Some(progress);
+            deadline.at = deadline.next();
+        }
+        Ok((watched, deadline))
+    }
+
+    /// Decides whether an answer is one.
+    async fn judge(
+        &self,
+        attempt: &Arc<Attempt>,
+        answer: http::Response<reqwest::Body>,
+        sent: &[Bytes],
+    ) -> Result<HttpResponse, HttpError> {
+        let (head, body) = answer.into_parts();
+        let body = GuardedBody::new(body, Arc::clone(attempt), head.status, self.deadlines.stall);
+        if !head.status.is_success() {
+            return self.refusal(attempt, head, body).await;
+        }
+        if attempt.traffic == Traffic::Data {
+            if self.answers_with_document(attempt) {
+                return self.document(attempt, head, body).await;
+            }
+            if let Some(nonsense) = self.nonsense_head(attempt, &head) {
+                return Ok(nonsense);
+            }
+            self.check_receipt(attempt, &head, sent)?;
+            self.note_checksum(attempt, &head);
+        }
+        self.count(attempt, &head);
+        Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)))
+    }
+
+    /// An answer with an error status: read, recorded, and passed on without what may be secret.
+    async fn refusal(
+        &self,
+        attempt: &Arc<Attempt>,
+        mut head: response::Parts,
+        body: GuardedBody,
+    ) -> Result<HttpResponse, HttpError> {
+        // A body that cannot be read still leaves the status, which is what matters.
+        let body = body.collect_up_to(LONGEST_ERROR).await.unwrap_or_default();
+        let vendor = self.dialect.vendor_error(&head.headers, &body);
+        let status = head.status;
+        attempt.record(self.described(attempt, Outcome::Answered(status), &head.headers, &vendor));
+        // A 5xx may have had its effect; see `Attempt::fail`. A throttle has not.
+        let ambiguous = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+        if ambiguous && attempt.operation == Operation::ConditionalPut {
+            return Err(HttpError::new(HttpErrorKind::Unknown, Ambiguous(status)));
+        }
+        Ok(error_answer(&mut head, status, &vendor))
+    }
+
+    fn described(
+        &self,
+        attempt: &Attempt,
+        outcome: Outcome,
+        headers: &HeaderMap,
+        vendor: &VendorError,
+    ) -> Exchange {
+        let VendorError { code, message, region } = vendor.clone();
+        Exchange {
+            code,
+            message,
+            region,
+            request_id: request_id(headers),
+            retry_after: retry_after(headers),
+            clock_skew_seconds: clock_skew(headers),
+            server: text(headers, http::header::SERVER.as_str()),
+            ..attempt.exchange(outcome)
+        }
+    }
+
+    fn answers_with_document(&self, attempt: &Attempt) -> bool {
+        let single_delete =
+            attempt.operation == Operation::Delete && attempt.method == Method::DELETE;
+        !single_delete && !self.dialect.document_roots(attempt.operation).is_empty()
+    }
+
+    /// A success that must come with a certain document. Any other document, an error document
+    /// above all, is a failure: `object_store` would take it for an empty listing, or for a copy
+    /// that was made.
+    async fn document(
+        &self,
+        attempt: &Arc<Attempt>,
+        mut head: response::Parts,
+        body: GuardedBody,
+    ) -> Result<HttpResponse, HttpError> {
+        let body = body.collect_up_to(LONGEST_DOCUMENT).await?;
+        let root = root_element(&body);
+        if root.is_some_and(|root| self.dialect.document_roots(attempt.operation).contains(&root)) {
+            self.count(attempt, &head);
+            return Ok(HttpResponse::from_parts(head, body.into()));
+        }
+        let vendor = match root {
+            Some("Error") => self.dialect.vendor_error(&head.headers, &body),
+            _ => VendorError::default(),
+        };
+        let outcome = Outcome::Nonsense(head.status);
+        attempt.record(self.described(attempt, outcome, &head.headers, &vendor));
+        Ok(error_answer(&mut head, StatusCode::INTERNAL_SERVER_ERROR, &vendor))
+    }
+
+    /// A success that claims to be an object but lacks what every object store sends with one.
+    fn nonsense_head(&self, attempt: &Attempt, head: &response::Parts) -> Option<HttpResponse> {
+        let reads_object = matches!(attempt.operation, Operation::Get | Operation::Head);
+        if !reads_object || self.dialect.is_object_head(&head.headers) {
+            return None;
+        }
+        let vendor = VendorError::default();
+        let outcome = Outcome::Nonsense(head.status);
+        attempt.record(self.described(attempt, outcome, &head.headers, &vendor));
+        Some(error_answer(&mut head.clone(), StatusCode::BAD_GATEWAY, &vendor))
+    }
+
+    /// Compares what the provider says it received with what was sent.
+    fn check_receipt(
+        &self,
+        attempt: &Attempt,
+        head: &response::Parts,
+        sent: &[Bytes],
+    ) -> Result<(), HttpError> {
+        if !attempt.is_upload() {
+            return Ok(());
+        }
+        let Some(receipt) = self.dialect.upload_receipt(&head.headers) else { return Ok(()) };
+        let actual = Checksum::of(receipt.algorithm(), sent.iter().map(AsRef::as_ref));
+        if actual.matches(&receipt) {
+            return Ok(());
+        }
+        let mismatch = IntegrityError::stored(receipt, actual);
+        // `Interrupted` lets object_store send an idempotent upload once more, which mends it.
+        Err(attempt.fail(Outcome::Corrupt(head.status), HttpErrorKind::Interrupted, mismatch))
+    }
+
+    fn note_checksum(&self, attempt: &Attempt, head: &response::Parts) {
+        let Some(trace) = &attempt.trace else { return };
+        if trace.whole_object
+            && head.status == StatusCode::OK
+            && let Some(checksum) = self.dialect.download_checksum(&head.headers)
+        {
+            trace.expect(checksum);
+        }
+    }
+
+    fn count(&self, attempt: &Attempt, head: &response::Parts) {
+        match &attempt.trace {
+            Some(trace) if trace.detailed => {
+                let outcome = Outcome::Answered(head.status);
+                let vendor = VendorError::default();
+                trace.record(self.described(attempt, outcome, &head.headers, &vendor));
+            }
+            Some(trace) => trace.count(),
+            None => {}
+        }
+    }
+}
+
+/// When an attempt has failed, which an upload that makes progress puts off.
+struct Deadline {
+    at: tokio::time::Instant,
+    progress: Option<Arc<upload::Progress>>,
+    deadlines: Deadlines,
+    first_byte: Duration,
+}
+
+impl Deadline {
+    fn next(&self) -> tokio::time::Instant {
+        self.progress
+            .as_ref()
+            .map_or(self.at, |progress| progress.deadline(&self.deadlines, self.first_byte))
+    }
+}
+
+fn transport_error(attempt: &Attempt, error: reqwest::Error) -> HttpError {
+    let error = error.without_url();
+    if error.is_connect() {
+        return attempt.fail(Outcome::NotConnected, HttpErrorKind::Connect, error);
+    }
+    if error.is_timeout() {
+        return attempt.fail(Outcome::NoFirstByte, HttpErrorKind::Timeout, error);
+    }
+    if error.is_builder() {
+        return HttpError::new(HttpErrorKind::Unknown, error);
+    }
+    let kind = HttpErrorKind::Interrupted;
+    attempt.fail(Outcome::Broken(kind), kind, error)
+}
+
+/// An error answer in place of the one that came: same meaning, none of the provider's details
+/// (Amazon's `SignatureDoesNotMatch` repeats the session token).
+fn error_answer(
+    head: &mut response::Parts,
+    status: StatusCode,
+    vendor: &VendorError,
+) -> HttpResponse {
+    let code = escape(vendor.code.as_deref().unwrap_or("Unspecified"));
+    let message = escape(vendor.message.as_deref().unwrap_or_default());
+    let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let mut answer = HttpResponse::new(Bytes::from(body).into());
+    *answer.status_mut() = status;
+    *answer.headers_mut() = std::mem::take(&mut head.headers);
+    answer.headers_mut().remove(http::header::CONTENT_LENGTH);
+    answer
+}
+
+/// The provider's id of the request: Amazon and its kin, Azure, Google.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    ["x-amz-request-id", "x-ms-request-id", "x-guploader-uploadid"]
+        .into_iter()
+        .find_map(|name| text(headers, name))
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    /// Ids and server names are short; a longer one is somebody's joke.
+    const LONGEST: usize = 200;
+    let value = headers.get(name)?.to_str().ok()?;
+    Some(value.chars().take(LONGEST).collect())
+}
+
+/// Resolves names with the system's resolver and shuffles the addresses, so that parallel
+/// connections spread over a provider's front ends instead of all hitting the first.
+#[derive(Debug)]
+struct ShuffledDns;
+
+impl Resolve for ShuffledDns {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            use rand::seq::SliceRandom;
+            let mut addresses: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            addresses.shuffle(&mut rand::rng());
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}

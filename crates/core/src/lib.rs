@@ -1,0 +1,50 @@
+//! The core of Lifeboat: what a backend is, what it can do, and whose fault a failure is.
+//!
+//! An application that keeps its objects at two providers has to answer three questions that
+//! [`object_store::ObjectStore`] leaves open: *which* store is this ([`Identity`]), *what* does it
+//! really enforce ([`Capabilities`]), and, when a request fails, *whose fault* is it
+//! ([`Verdict`])? [`BlobStore`] adds those answers to `ObjectStore`, and nothing else.
+//!
+//! Any `ObjectStore` becomes a [`BlobStore`] with one call:
+//!
+//! ```
+//! use lifeboat_core::{AnyStore, BlobStore, Identity, Support};
+//! use object_store::memory::InMemory;
+//!
+//! let store = AnyStore::new(InMemory::new(), Identity::new("memory", "local", "scratch"));
+//! assert_eq!(store.identity().to_string(), "memory:local/scratch");
+//! // Nothing is known about a foreign store until it has been probed.
+//! assert_eq!(store.capabilities().create_if_absent, Support::Unknown);
+//! ```
+//!
+//! # What is here and what is not
+//!
+//! - [`BlobStore`], [`AnyStore`] (adapter), [`Prefixed`] (a part of a bucket as a store of its own)
+//! - [`Verdict`], [`Class`], [`Fault`]: the classes of failure, and an honest default table
+//! - [`Capabilities`], and the probe that confirms them ([`conditions`])
+//! - [`http`]: what the HTTP backends share: a connector that sees every attempt, explicit
+//!   deadlines, integrity checks on what is read and written
+//!
+//! No provider is known here; `lifeboat-s3`, `lifeboat-azure`, `lifeboat-gcs` and `lifeboat-eu`
+//! are. The crate `lifeboat` puts everything together.
+
+mod adapter;
+mod capabilities;
+mod class;
+pub mod conditions;
+mod error;
+pub mod http;
+mod identity;
+mod prefix;
+mod reserved;
+mod store;
+
+pub use adapter::AnyStore;
+pub use capabilities::{Capabilities, PartLimits, Support};
+pub use class::{Class, Effect, Fault, Verdict, classify_default};
+pub use conditions::CapabilityReport;
+pub use error::{Error, ErrorKind};
+pub use identity::{Identity, Jurisdiction};
+pub use prefix::Prefixed;
+pub use reserved::{RESERVED_PREFIX, is_reserved};
+pub use store::{BlobStore, Probe};
