@@ -7,7 +7,9 @@ use lifeboat_core::{Jurisdiction, PartLimits, Support};
 use serde::Deserialize;
 
 use crate::error::CatalogueError;
-use crate::provider::{Addressing, Api, Confidence, CredentialVariables, Limits, Listing, Provider, Region};
+use crate::provider::{
+    Addressing, Api, Confidence, CredentialVariables, Limits, Listing, Provider, Region,
+};
 use crate::size::parse_size;
 use crate::words;
 
@@ -47,6 +49,8 @@ struct Entry {
     #[serde(deserialize_with = "words::read_support")]
     etag_md5: Support,
     listing: Listing,
+    #[serde(default, deserialize_with = "words::read_support")]
+    tagging: Support,
     limits: Option<LimitsEntry>,
     limits_source: Option<String>,
     note: Option<String>,
@@ -134,6 +138,7 @@ fn provider(entry: Entry) -> Result<Provider, CatalogueError> {
         sdk_checksums: entry.sdk_checksums,
         etag_md5: entry.etag_md5,
         listing: entry.listing,
+        tagging: entry.tagging,
         limits,
         note: entry.note,
         docs: entry.docs,

@@ -1,6 +1,7 @@
 //! What can be wrong with a question to the catalogue. Each text names the thing and says what to
 //! give instead.
 
+use lifeboat_core::{Error, ErrorKind};
 use url::Url;
 
 /// Says why a provider, a region or an endpoint cannot be had from the catalogue.
@@ -70,6 +71,16 @@ pub enum CatalogueError {
         /// The provider's id.
         provider: String,
     },
+    /// The endpoint given is not an address at all.
+    #[error(
+        "endpoint {endpoint:?} of provider {provider} is not a URL such as https://s3.example.org"
+    )]
+    MalformedEndpoint {
+        /// The provider's id.
+        provider: String,
+        /// What was given.
+        endpoint: String,
+    },
     /// The endpoint given is not a plain `http` or `https` address.
     #[error("endpoint {endpoint} of provider {provider} {problem}")]
     InvalidEndpoint {
@@ -97,6 +108,18 @@ pub enum CatalogueError {
     /// The catalogue's own text is not valid. Never met by users of the built-in catalogue.
     #[error("invalid catalogue: {0}")]
     Data(String),
+}
+
+impl From<CatalogueError> for Error {
+    fn from(error: CatalogueError) -> Self {
+        let kind = match error {
+            CatalogueError::UnknownProvider { .. } | CatalogueError::UnknownRegion { .. } => {
+                ErrorKind::NotFound
+            }
+            _ => ErrorKind::Configuration,
+        };
+        Self::new(kind, error.to_string())
+    }
 }
 
 /// The part of a message that offers the names that look alike.

@@ -21,18 +21,41 @@
 //! assert_eq!(found, [("stackit", "eu02")]);
 //! ```
 //!
+//! # From facts to a backend
+//!
+//! [`S3Compatible`] turns an entry into a backend of `lifeboat-s3` that keeps to the facts: parts
+//! are gathered where few are allowed, checksum headers are left out where they break uploads,
+//! conditional puts are refused where they are ignored and tried out where nobody knows. Ten
+//! providers have builders of their own, with regions as types: [`Stackit`], [`Ovhcloud`],
+//! [`Scaleway`], [`Hetzner`], [`Ionos`], [`Exoscale`], [`UpCloud`], [`OpenTelekomCloud`],
+//! [`Infomaniak`], [`Cleura`].
+//!
 //! # What is not here
 //!
-//! No HTTP: `lifeboat-s3` speaks to the providers. No prices, no certificates of compliance: they
-//! change faster than a library.
+//! No HTTP of its own: `lifeboat-s3` speaks to the providers. No prices, no certificates of
+//! compliance: they change faster than a library.
 
 mod catalogue;
+mod compatible;
 mod data;
 mod error;
 mod provider;
 mod size;
+mod typed;
 mod words;
 
 pub use catalogue::{Catalogue, jurisdiction};
+pub use compatible::S3Compatible;
 pub use error::CatalogueError;
-pub use provider::{Addressing, Api, Confidence, CredentialVariables, Limits, Listing, Provider, Region};
+pub use provider::{
+    Addressing, Api, Confidence, CredentialVariables, Limits, Listing, Provider, Region,
+};
+pub use typed::{
+    Cleura, CleuraRegion, Exoscale, ExoscaleRegion, Hetzner, HetznerRegion, Infomaniak,
+    InfomaniakRegion, Ionos, IonosRegion, OpenTelekomCloud, OpenTelekomCloudRegion, Ovhcloud,
+    OvhcloudRegion, Scaleway, ScalewayRegion, Stackit, StackitRegion, UpCloud, UpCloudRegion,
+};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -167,6 +167,9 @@ pub struct Provider {
     pub etag_md5: Support,
     /// The order in which listings come.
     pub listing: Listing,
+    /// Whether objects can have tags.
+    #[serde(serialize_with = "words::word")]
+    pub tagging: Support,
     /// Limits on parts, objects and bulk deletes.
     pub limits: Limits,
     /// What a user should know and no other field says.

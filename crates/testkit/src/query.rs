@@ -49,6 +49,11 @@ impl Query {
         self.value(name).is_some()
     }
 
+    /// All parameters, decoded.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// The canonical query that signatures cover: escaped strictly, sorted, without `except`.
     pub(crate) fn canonical(&self, except: &str) -> String {
         let mut pairs: Vec<(String, String)> = self

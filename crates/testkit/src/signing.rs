@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -40,6 +40,11 @@ pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
 /// Escapes everything but RFC 3986 unreserved characters.
 pub(crate) fn escape(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// Escapes everything but RFC 3986 unreserved characters, in bytes of any kind.
+pub(crate) fn escape_bytes(bytes: &[u8]) -> String {
+    percent_encode(bytes, UNRESERVED).to_string()
 }
 
 /// What a Signature Version 4 covers beside the request: day, region and service.

@@ -6,7 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
 use md5::{Digest as _, Md5};
+use object_store::client::HttpRequestBody;
 use sha2::Sha256;
+
+use super::upload;
 
 /// The checksum algorithms that providers send with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,6 +115,12 @@ impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.algorithm, self.to_base64())
     }
+}
+
+/// The checksum of a request body.
+pub fn body_checksum(algorithm: Algorithm, body: &HttpRequestBody) -> Checksum {
+    let chunks = upload::chunks(body);
+    Checksum::of(algorithm, chunks.iter().map(AsRef::as_ref))
 }
 
 /// A running checksum.

@@ -32,7 +32,7 @@ mod store;
 mod trace;
 mod upload;
 
-pub use checksum::{Algorithm, Checksum};
+pub use checksum::{Algorithm, Checksum, body_checksum};
 pub use connector::WireConnector;
 pub use deadlines::{Deadlines, Retries};
 pub use dialect::{Dialect, VendorError, verdict_by_status};

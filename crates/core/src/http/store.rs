@@ -64,6 +64,9 @@ pub struct Behaviour {
     pub trust: Trust,
     /// How copies that must not overwrite are made.
     pub copy_create: CopyCreate,
+    /// Whether the provider can list from after a key. Where it cannot, or does not list in key
+    /// order, listings with an offset are filtered here.
+    pub native_offset: bool,
     /// Check whole-object reads against the provider's checksum.
     pub verify_reads: bool,
     /// Whether `ETag`s serve as checksums.
@@ -77,6 +80,7 @@ impl Behaviour {
             declared,
             trust: Trust::Probed,
             copy_create: CopyCreate::Native,
+            native_offset: true,
             verify_reads: true,
             etags: EtagDigest::Never,
         }
@@ -354,7 +358,8 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        if self.capabilities().ordered_listing != Support::No {
+        let native = self.shared().behaviour.native_offset;
+        if native && self.capabilities().ordered_listing != Support::No {
             return self.listing(self.inner.list_with_offset(prefix, offset), prefix);
         }
         // "Start after this key" skips whole folders where keys do not come in order.

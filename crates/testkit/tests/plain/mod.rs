@@ -28,7 +28,10 @@ impl Answer {
 pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let rest = url.strip_prefix("http://").expect("a plain HTTP URL");
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let mut text = format!("{method} {} HTTP/1.1\r\nhost: {host}\r\n", if path.is_empty() { "/" } else { path });
+    let mut text = format!("{method} {} HTTP/1.1\r\n", if path.is_empty() { "/" } else { path });
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        text.push_str(&format!("host: {host}\r\n"));
+    }
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

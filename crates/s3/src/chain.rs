@@ -1,0 +1,123 @@
+//! Amazon's own credential chain: environment, profiles, SSO, `credential_process`, web identity,
+//! ECS, EKS and IMDS, by `aws-config`.
+//!
+//! The chain is set up on first use, not when the backend is built: it may read files and ask
+//! services, and nothing about a dead credential source may keep a program from starting.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_credential_types::provider::ProvideCredentials;
+use lifeboat_core::http::CredentialFailure;
+use object_store::CredentialProvider;
+use object_store::aws::{AwsCredential, AwsCredentialProvider};
+use tokio::sync::{Mutex, OnceCell};
+
+/// Temporary credentials are renewed this long before they expire, as the SDKs do.
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
+/// Longest wait for a credential source. IMDS with its own retries takes up to four seconds; a
+/// `credential_process` that opens a browser is not for servers.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// A provider over the chain, or over one profile of it.
+pub(crate) fn provider(profile: Option<String>, region: &str) -> AwsCredentialProvider {
+    Arc::new(Chain {
+        profile,
+        region: region.to_owned(),
+        chain: OnceCell::new(),
+        cached: Mutex::new(None),
+    })
+}
+
+#[derive(Debug)]
+struct Chain {
+    profile: Option<String>,
+    region: String,
+    chain: OnceCell<DefaultCredentialsChain>,
+    cached: Mutex<Option<Cached>>,
+}
+
+#[derive(Clone)]
+struct Cached {
+    credential: Arc<AwsCredential>,
+    expires: Option<SystemTime>,
+}
+
+impl std::fmt::Debug for Cached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cached").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Cached {
+    fn good_for(&self, time: Duration) -> bool {
+        self.expires.is_none_or(|expires| expires > SystemTime::now() + time)
+    }
+}
+
+/// The source took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:?}")]
+struct TooLate(Duration);
+
+impl Chain {
+    async fn fetch(&self) -> Result<Cached, CredentialFailure> {
+        let failure = |cause: Box<dyn std::error::Error + Send + Sync>| CredentialFailure {
+            origin: match &self.profile {
+                Some(name) => format!("AWS profile `{name}`"),
+                None => "the AWS credential chain".into(),
+            },
+            cause,
+        };
+        let chain = self.chain.get_or_init(|| self.set_up()).await;
+        let credentials = tokio::time::timeout(LONGEST_WAIT, chain.provide_credentials())
+            .await
+            .map_err(|_| failure(Box::new(TooLate(LONGEST_WAIT))))?
+            .map_err(|error| failure(Box::new(error)))?;
+        Ok(Cached {
+            expires: credentials.expiry(),
+            credential: Arc::new(AwsCredential {
+                key_id: credentials.access_key_id().to_owned(),
+                secret_key: credentials.secret_access_key().to_owned(),
+                token: credentials.session_token().map(str::to_owned),
+            }),
+        })
+    }
+
+    async fn set_up(&self) -> DefaultCredentialsChain {
+        // A region must be given, or the chain looks for one at IMDS.
+        let region = aws_config::Region::new(self.region.clone());
+        let mut builder = DefaultCredentialsChain::builder().region(region);
+        if let Some(profile) = &self.profile {
+            builder = builder.profile_name(profile);
+        }
+        builder.build().await
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for Chain {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        // One renewal at a time; whoever waits here finds it done.
+        let mut cached = self.cached.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.good_for(RENEW_BEFORE)) {
+            return Ok(Arc::clone(&cached.credential));
+        }
+        match self.fetch().await {
+            Ok(fresh) => {
+                let credential = Arc::clone(&fresh.credential);
+                *cached = Some(fresh);
+                Ok(credential)
+            }
+            // A renewal that fails does not matter while the old ones still hold.
+            Err(failure) => match cached.as_ref().filter(|cached| cached.good_for(LONGEST_WAIT)) {
+                Some(old) => Ok(Arc::clone(&old.credential)),
+                None => Err(object_store::Error::Generic { store: "S3", source: Box::new(failure) }),
+            },
+        }
+    }
+}
