@@ -13,8 +13,9 @@ use crate::provider::{Api, Provider};
 impl Provider {
     /// How the provider differs from Amazon S3, for `lifeboat-s3`.
     ///
-    /// Checksum headers are only sent where they are known to be taken, and then SHA-256, which
-    /// every service that knows them understands.
+    /// Uploads carry checksum headers only where they are known to be taken, and then SHA-256,
+    /// which every service that knows them understands. Where they are known not to be taken, keys
+    /// are deleted one by one, because a bulk delete carries one in any case.
     pub fn quirks(&self) -> Quirks {
         let known = self.capabilities();
         if self.is_amazon() {
@@ -36,7 +37,9 @@ impl Provider {
             compare_and_swap: known.compare_and_swap,
             ordered_listing: known.ordered_listing,
             tagging: self.tagging != Support::No,
-            bulk_delete: known.bulk_delete,
+            // Bulk deletes cannot be sent without `x-amz-checksum-sha256`: `object_store` always
+            // protects their body with it.
+            bulk_delete: known.bulk_delete.filter(|_| self.sdk_checksums != Support::No),
             parts: known.parts,
         }
     }
@@ -118,7 +121,8 @@ impl S3Compatible {
     /// `{PREFIX}_ACCOUNT` and at the endpoint `{PREFIX}_ENDPOINT`, each where it is set.
     ///
     /// # Errors
-    /// No such provider.
+    /// No such provider, or what is set there is no place: an unknown region, or a region, account
+    /// or endpoint that this provider needs and that is missing or malformed.
     pub fn from_env(provider: &str, bucket: impl Into<String>) -> Result<Self, Error> {
         Self::from_variables(provider, bucket, &environment)
     }
@@ -128,11 +132,19 @@ impl S3Compatible {
         bucket: impl Into<String>,
         variable: Variables<'_>,
     ) -> Result<Self, Error> {
-        let prefix = Catalogue::builtin().get(provider)?.env_prefix();
+        let known = Catalogue::builtin().get(provider)?;
+        let prefix = known.env_prefix();
         let mut builder = Self::new(provider, bucket);
         builder.region = variable(&format!("{prefix}_REGION"));
         builder.account = variable(&format!("{prefix}_ACCOUNT"));
         builder.endpoint = variable(&format!("{prefix}_ENDPOINT"));
+        let custom = builder.custom_endpoint()?;
+        known
+            .endpoint(builder.region.as_deref(), builder.account.as_deref(), custom.as_ref())
+            .map_err(|error| {
+                let remedy = format!("see {prefix}_REGION, {prefix}_ACCOUNT and {prefix}_ENDPOINT");
+                Error::from(error).with_remedy(remedy)
+            })?;
         Ok(builder)
     }
 
@@ -203,6 +215,9 @@ impl S3Compatible {
         }
         let custom = self.custom_endpoint()?;
         let region = self.region.as_deref();
+        if region.is_none() && provider.needs_region() {
+            return Err(provider.missing_region().into());
+        }
         let endpoint = provider.endpoint(region, self.account.as_deref(), custom.as_ref())?;
         let shown = region.or_else(|| provider.default_region().map(|only| only.id.as_str()));
         let shown = shown.unwrap_or_default();
@@ -210,8 +225,7 @@ impl S3Compatible {
         let mut builder = if provider.is_amazon() && custom.is_none() {
             S3Builder::amazon(&self.bucket, shown)
         } else {
-            // A name in front of somebody's own endpoint leads nowhere, unless that is all it
-            // takes.
+            // Amazon's virtual hosts do not exist at an endpoint of one's own.
             if provider.path_style() {
                 quirks.addressing = lifeboat_s3::Addressing::Path;
             }

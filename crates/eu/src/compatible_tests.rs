@@ -34,7 +34,7 @@ fn every_s3_provider_builds_and_carries_its_owners_jurisdiction() {
             assert_eq!(store.identity().jurisdiction(), provider.jurisdiction);
             assert_eq!(store.identity().region(), region.unwrap_or_default());
             assert_eq!(store.capabilities().parts, provider.limits.parts);
-            assert_eq!(store.capabilities().bulk_delete, provider.limits.bulk_delete);
+            assert_eq!(store.capabilities().bulk_delete, provider.quirks().bulk_delete);
         }
     }
 }
@@ -49,6 +49,9 @@ fn quirks_follow_the_catalogue() {
     assert_eq!(quirks("cleura").etags, EtagDigest::Always);
     assert_eq!(quirks("alibaba-oss").addressing, lifeboat_s3::Addressing::Virtual);
     assert_eq!(quirks("hetzner").addressing, lifeboat_s3::Addressing::Path);
+    assert_eq!(quirks("stackit").bulk_delete, None);
+    assert_eq!(quirks("ionos").bulk_delete, Some(1_000));
+    assert_eq!(quirks("alibaba-oss").bulk_delete, None);
     assert!(!quirks("cloudflare-r2").tagging);
     assert!(quirks("stackit").tagging);
     assert_eq!(quirks("aws").checksum, Quirks::AMAZON.checksum);
@@ -67,18 +70,33 @@ fn unknown_names_and_other_apis_are_refused_with_the_remedy() {
     let error =
         S3Compatible::new("minio", "b").with_endpoint("s3.example.org").build().unwrap_err();
     assert!(error.to_string().contains("is not a URL"), "{error}");
+    // The endpoint would do without a region, the signature would not.
+    let upcloud = S3Compatible::new("upcloud", "b").with_account("mud5q").with_credentials(key());
+    let error = upcloud.build().unwrap_err();
+    assert!(error.to_string().contains("needs a region; known are: europe-1"), "{error}");
     let error = S3Compatible::new("aws", "b").with_credentials(key()).build().unwrap_err();
     assert!(error.to_string().contains("needs a region"), "{error}");
 }
 
 #[test]
 fn place_is_read_from_the_providers_own_variables() {
-    let set = variables(&["UPCLOUD_REGION", "UPCLOUD_ACCOUNT", "AWS_REGION"]);
-    let builder = S3Compatible::from_variables("upcloud", "b", &set).unwrap();
-    assert_eq!(builder.region.as_deref(), Some("value-of-UPCLOUD_REGION"));
-    assert_eq!(builder.account.as_deref(), Some("value-of-UPCLOUD_ACCOUNT"));
+    let set = |region: &'static str| {
+        move |name: &str| match name {
+            "UPCLOUD_REGION" => Some(region.to_owned()),
+            "UPCLOUD_ACCOUNT" => Some("mud5q".to_owned()),
+            "AWS_ENDPOINT" | "AWS_REGION" | "ENDPOINT" => Some("nowhere".to_owned()),
+            _ => None,
+        }
+    };
+    let builder = S3Compatible::from_variables("upcloud", "b", &set("us-1")).unwrap();
+    assert_eq!(builder.region.as_deref(), Some("us-1"));
+    assert_eq!(builder.account.as_deref(), Some("mud5q"));
     assert_eq!(builder.endpoint, None);
-    assert!(S3Compatible::from_variables("upclod", "b", &set).is_err());
+    let error = S3Compatible::from_variables("upcloud", "b", &set("us-9")).unwrap_err().to_string();
+    assert!(error.contains("\"us-9\"") && error.contains("UPCLOUD_REGION"), "{error}");
+    let error = S3Compatible::from_variables("minio", "b", &no_variables).unwrap_err().to_string();
+    assert!(error.contains("MINIO_ENDPOINT"), "{error}");
+    assert!(S3Compatible::from_variables("upclod", "b", &no_variables).is_err());
 }
 
 #[test]

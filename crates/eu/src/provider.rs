@@ -223,6 +223,11 @@ impl Provider {
         self.endpoint == "{endpoint}"
     }
 
+    /// Whether a region has to be given to sign requests: there are several, each with its own name.
+    pub fn needs_region(&self) -> bool {
+        self.regions.len() > 1 && self.signing_region.is_none()
+    }
+
     /// Whether the bucket's name is put into the path rather than the host name.
     ///
     /// Wherever path style is taken it is used: it works with every bucket name (dots break the
@@ -326,12 +331,14 @@ impl Provider {
         match (region, self.default_region()) {
             (Some(id), _) if !self.regions.is_empty() => Ok(&self.region(id)?.endpoint),
             (None, Some(only)) => Ok(&only.endpoint),
-            (None, None) if depends => Err(CatalogueError::MissingRegion {
-                provider: self.id.clone(),
-                known: self.region_ids(),
-            }),
+            (None, None) if depends => Err(self.missing_region()),
             _ => Ok(&self.endpoint),
         }
+    }
+
+    /// Says which regions there are to choose from.
+    pub(crate) fn missing_region(&self) -> CatalogueError {
+        CatalogueError::MissingRegion { provider: self.id.clone(), known: self.region_ids() }
     }
 
     /// The account, if it can be a label of a host name and nothing else.

@@ -61,7 +61,7 @@ macro_rules! builder {
             /// [`S3Compatible::from_env`].
             ///
             /// # Errors
-            /// None today; it is checked by [`build`](Self::build) whether the region is one.
+            /// As [`S3Compatible::from_env`].
             pub fn from_env(bucket: impl Into<String>) -> Result<Self, Error> {
                 S3Compatible::from_env($id, bucket).map(Self)
             }
@@ -147,8 +147,8 @@ builder! {
     ///
     /// - `If-None-Match` and `If-Match` are ignored: puts with `PutMode::Create` and `Update` are
     ///   refused with `NotSupported` before anything is sent.
-    /// - Checksum headers of current SDKs are not taken, so none are sent; the signed hash of the
-    ///   payload protects uploads.
+    /// - Checksum headers of current SDKs are not taken, so none are sent: the signed hash of the
+    ///   payload protects uploads, and keys are deleted one by one.
     /// - Access keys belong to a credentials group of the project.
     Stackit("stackit")
     StackitRegion {
@@ -210,7 +210,8 @@ builder! {
     ///
     /// - `If-None-Match: *` is enforced. `If-Match` is refused for the `ETag` as Hetzner itself
     ///   gives it, in quotes, so `PutMode::Update` is `NotSupported`.
-    /// - Checksum headers of current SDKs are not taken, so none are sent.
+    /// - Checksum headers of current SDKs are not taken, so none are sent, and keys are deleted one
+    ///   by one.
     /// - Runs on Ceph: the `ETag` of a single put is the MD5 of the body, and reads are checked
     ///   against it.
     Hetzner("hetzner")
@@ -269,7 +270,8 @@ builder! {
     ///
     /// - Each service has a host name of its own; `service` is its first label, such as `mud5q` of
     ///   `mud5q.upcloudobjects.com`. For traffic inside a private network it is `mud5q-private`.
-    /// - Checksum headers of current SDKs are not taken, so none are sent.
+    /// - Checksum headers of current SDKs are not taken, so none are sent, and keys are deleted one
+    ///   by one.
     /// - Whether conditions are enforced is not documented: the first conditional put asks.
     UpCloud("upcloud", service = "mud5q")
     UpCloudRegion {
@@ -288,7 +290,8 @@ builder! {
     ///
     /// - Conditions on puts are not enforced: puts with `PutMode::Create` and `Update` are refused
     ///   with `NotSupported` before anything is sent.
-    /// - Checksum headers of current SDKs are not taken, so none are sent.
+    /// - Checksum headers of current SDKs are not taken, so none are sent, and keys are deleted one
+    ///   by one.
     /// - Parts may be as small as 100 KiB, objects as large as 48.8 TB.
     /// - `OS_ACCESS_KEY` and `OS_SECRET_KEY` are read too.
     OpenTelekomCloud("open-telekom-cloud")
@@ -304,7 +307,7 @@ builder! {
     ///
     /// # Provider notes
     ///
-    /// - Runs on OpenStack Swift, which takes 1,000 parts in a multipart upload unless configured
+    /// - Runs on Swift, which takes 1,000 parts in a multipart upload unless configured
     ///   otherwise. Small parts are gathered into larger ones.
     /// - `If-Match` on puts is not implemented, so `PutMode::Update` is `NotSupported`. Whether
     ///   `If-None-Match: *` is enforced is not known: the first such put asks.
@@ -323,7 +326,8 @@ builder! {
     ///
     /// - Runs on Ceph: the `ETag` of a single put is the MD5 of the body, and reads are checked
     ///   against it.
-    /// - Checksum headers of current SDKs are not taken, so none are sent.
+    /// - Checksum headers of current SDKs are not taken, so none are sent, and keys are deleted one
+    ///   by one.
     /// - Requests are signed for `us-east-1` in all regions.
     /// - Whether conditions are enforced is not documented: the first conditional put asks.
     Cleura("cleura")

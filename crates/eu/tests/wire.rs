@@ -186,8 +186,8 @@ async fn requests_are_signed_for_the_region_the_provider_expects() {
 
 #[tokio::test]
 async fn bulk_deletes_name_no_more_keys_than_the_provider_takes() {
-    let server = server(Options::default().region("hel1").bulk_delete(Some(1_000))).await;
-    let builder = S3Compatible::new("hetzner", BUCKET).with_region("hel1");
+    let server = server(Options::default().region("at-vie-1").bulk_delete(Some(1_000))).await;
+    let builder = S3Compatible::new("exoscale", BUCKET).with_region("at-vie-1");
     let store = store(&server, builder);
     let keys: Vec<_> = (0..1_001).map(|index| Path::from(format!("k{index:04}"))).collect();
     stream::iter(keys.clone())

@@ -8,9 +8,11 @@ mod conditions;
 mod error;
 mod http_client;
 mod http_server;
+pub mod proxy;
 mod query;
 mod refusal;
 pub mod s3;
+pub mod scripted;
 mod signing;
 mod xml;
 

@@ -1,6 +1,7 @@
 //! Plain HTTP requests for tests: one connection each, the whole answer read.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,8 +25,20 @@ impl Answer {
     }
 }
 
-/// Sends one request and reads until the server closes.
+/// Sends one request and reads the whole answer.
 pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let (answer, broke) = exchange(method, url, headers, body).await;
+    assert!(broke.is_none(), "the exchange broke: {broke:?}");
+    parse(&String::from_utf8_lossy(&answer))
+}
+
+/// Sends one request and reads until the server closes: what came, and how it broke if it did.
+pub(crate) async fn exchange(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (Vec<u8>, Option<ErrorKind>) {
     let rest = url.strip_prefix("http://").expect("a plain HTTP URL");
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let mut text = format!("{method} {} HTTP/1.1\r\n", if path.is_empty() { "/" } else { path });
@@ -36,11 +49,14 @@ pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)], b
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()));
-    let mut stream = TcpStream::connect(host).await.expect("a connection");
-    stream.write_all(text.as_bytes()).await.expect("the request is sent");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("the answer is read");
-    parse(&String::from_utf8_lossy(&answer))
+    let done = async {
+        let mut stream = TcpStream::connect(host).await?;
+        stream.write_all(text.as_bytes()).await?;
+        stream.read_to_end(&mut answer).await
+    };
+    let broke = done.await.err().map(|error| error.kind());
+    (answer, broke)
 }
 
 fn parse(text: &str) -> Answer {

@@ -1,0 +1,261 @@
+//! What can be said on the command line. Help, man pages and completions come from here; what the
+//! commands do is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::size::parse_size;
+
+/// The end of `--help`.
+const AFTER_HELP: &str = "\
+Locations:
+  NAME:PATH         a key or folder of the backend NAME of the configuration
+  s3://BUCKET/PATH  az://ACCOUNT/CONTAINER/PATH  gs://BUCKET/PATH
+  PROVIDER://BUCKET/PATH?region=REGION
+                    a provider of `lifeboat providers`, such as stackit://media?region=eu01
+  PATH              a file or folder of this machine; begin with ./ what contains a colon
+
+Output:
+  Data go to standard output; messages, progress and errors to standard error. With --json,
+  standard output is one JSON document (ls: one JSON object per line) and an error is one line
+  {\"error\": {\"kind\", \"message\", \"backend\", \"key\", \"remedy\", \"causes\"}} on standard error.
+
+Exit codes:
+  0    success
+  1    some of several things failed, or a failure that no other code names
+  2    usage or configuration
+  3    credentials: missing, expired or not accepted
+  4    not found
+  5    denied
+  6    the provider, or the path to it, is unavailable
+  7    integrity: what was read is not what was written
+  8    not supported by the provider
+  130  interrupted";
+
+/// Lists, copies, verifies and checks objects at any object storage provider.
+///
+/// Backends are named in a configuration file (lifeboat.toml) or given as URLs. Try `lifeboat demo`
+/// first: it needs neither an account nor a configuration.
+#[derive(Debug, Parser)]
+#[command(name = "lifeboat", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be said with every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file; without it, lifeboat.toml in the current folder if there is one
+    #[arg(long, global = true, env = "LIFEBOAT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error; twice says everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the providers that Lifeboat knows: owner, jurisdiction, regions, endpoints
+    Providers(Providers),
+    /// Check backends: reachable, authenticated, writable, clock, capabilities, latency
+    Check(Check),
+    /// List objects
+    Ls(Ls),
+    /// Write an object to standard output
+    Cat(Cat),
+    /// Store a file, or standard input, as an object
+    Put(Put),
+    /// Copy objects between files and backends, or between backends
+    Cp(Cp),
+    /// Remove objects
+    Rm(Rm),
+    /// Show what is known of an object
+    Stat(Stat),
+    /// Copy a folder into an S3 endpoint, on to another store and back, with no account anywhere
+    Demo(Demo),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print the manual page, or write one page per command into a folder
+    Man(Man),
+}
+
+/// Arguments of `providers`.
+#[derive(Debug, Args)]
+pub(crate) struct Providers {
+    /// Show one provider in detail
+    #[arg(value_name = "ID", conflicts_with_all = ["jurisdiction", "country"])]
+    pub(crate) id: Option<String>,
+    /// Only providers whose owner is under this jurisdiction: eu, ch, uk, us, other, self-hosted
+    #[arg(long, value_name = "JURISDICTION")]
+    pub(crate) jurisdiction: Option<String>,
+    /// Only providers with a region in this country (ISO 3166-1 alpha-2, such as DE), whoever owns
+    /// them
+    #[arg(long, value_name = "CODE")]
+    pub(crate) country: Option<String>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Names of backends, or URLs; all backends of the configuration if none is given
+    #[arg(value_name = "NAME|URL")]
+    pub(crate) backends: Vec<String>,
+    /// Skip everything that writes: whether the backend is writable, and the probed capabilities
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Fail (exit code 8) on warnings too, such as conditions that are ignored
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Arguments of `ls`.
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// What to list
+    pub(crate) location: String,
+    /// Everything below, not one folder
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// With size, time of the last modification, and ETag
+    #[arg(short, long)]
+    pub(crate) long: bool,
+}
+
+/// Arguments of `cat`.
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// Which object
+    pub(crate) location: String,
+    /// Only these bytes, the first and the last included: 0-99, 100- (from there on), -100 (the
+    /// last hundred)
+    #[arg(long, value_name = "A-B", allow_hyphen_values = true, value_parser = crate::range::parse_range)]
+    pub(crate) range: Option<object_store::GetRange>,
+}
+
+/// Arguments of `put`.
+#[derive(Debug, Args)]
+pub(crate) struct Put {
+    /// A file, or - for standard input
+    pub(crate) file: PathBuf,
+    /// Where to store it; a folder (trailing /) takes the name of the file
+    pub(crate) location: String,
+    /// Media type, such as text/plain
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// User metadata; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_metadata)]
+    pub(crate) meta: Vec<(String, String)>,
+    /// Fail if the object exists already; one request, so at most 256 MiB
+    #[arg(long)]
+    pub(crate) if_absent: bool,
+}
+
+/// Arguments of `cp`.
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// What to copy
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+    /// Where to: with -r the folder that receives what is below SRC; else the new object, or with a
+    /// trailing / the folder it goes into
+    #[arg(value_name = "DST")]
+    pub(crate) target: String,
+    /// Everything below SRC
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Read both sides again afterwards and compare them byte by byte, attributes included
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Objects that are copied at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Most memory for data in flight, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// Copy without attributes (content type, metadata) where the target cannot keep them, instead
+    /// of failing
+    #[arg(long)]
+    pub(crate) drop_attributes: bool,
+}
+
+/// Arguments of `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// What to remove
+    #[arg(value_name = "LOCATION", required = true)]
+    pub(crate) locations: Vec<String>,
+    /// Everything below, too
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Do not ask before removing recursively
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `stat`.
+#[derive(Debug, Args)]
+pub(crate) struct Stat {
+    /// Which object
+    pub(crate) location: String,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The folder to copy; a generated sample if none is given
+    pub(crate) folder: Option<PathBuf>,
+    /// Keep the folders that were written, and say where they are
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write one page per command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Reads `KEY=VALUE`.
+fn parse_metadata(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("give KEY=VALUE".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn metadata_needs_a_key_and_keeps_further_equals_signs() {
+        assert_eq!(parse_metadata("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(parse_metadata("=b").is_err() && parse_metadata("a").is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! Turns what a store answered into an error that a person can act on.
+
+use std::error::Error as StdError;
+use std::io;
+
+use lifeboat_core::http::{IntegrityError, WireFailure};
+use lifeboat_core::{BlobStore, Class, Error, ErrorKind, Fault};
+use object_store::path::Path;
+
+/// Describes `error`, returned by `store` for `key`: its kind, the backend, the key and the remedy.
+///
+/// The kind comes from the store's own verdict, never from the text. The cause stays behind
+/// [`source`](StdError::source).
+///
+/// ```
+/// use lifeboat_core::{AnyStore, ErrorKind, Identity};
+/// use lifeboat_transfer::describe;
+/// use object_store::{ObjectStoreExt, memory::InMemory};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = AnyStore::new(InMemory::new(), Identity::new("memory", "", "a"));
+/// let key = "missing".into();
+/// let error = describe(&store, &key, store.head(&key).await.unwrap_err());
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// assert_eq!(error.to_string(), "memory.a, key `missing`: no such object");
+/// # }
+/// ```
+pub fn describe(store: &dyn BlobStore, key: &Path, error: object_store::Error) -> Error {
+    let found = Finding::of(store, &error);
+    let mut described = Error::new(found.kind, found.message).with_backend(store.identity().id());
+    if !key.is_root() {
+        described = described.with_key(key);
+    }
+    if let Some(remedy) = found.remedy {
+        described = described.with_remedy(remedy);
+    }
+    described.with_source(error)
+}
+
+struct Finding {
+    kind: ErrorKind,
+    message: String,
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn of(store: &dyn BlobStore, error: &object_store::Error) -> Self {
+        let wire = WireFailure::find(error);
+        let found = Self::of_own_error(error)
+            .or_else(|| Self::of_variant(error))
+            .unwrap_or_else(|| Self::of_class(store, error));
+        let remedy = wire.and_then(WireFailure::remedy).map(str::to_owned).or(found.remedy);
+        let message = match wire.and_then(WireFailure::exchange).and_then(evidence) {
+            Some(evidence) => format!("{} ({evidence})", found.message),
+            None => found.message,
+        };
+        Self { kind: found.kind, message, remedy }
+    }
+
+    fn new(kind: ErrorKind, message: &str) -> Self {
+        Self { kind, message: message.to_owned(), remedy: None }
+    }
+
+    fn advise(mut self, remedy: &str) -> Self {
+        self.remedy = Some(remedy.to_owned());
+        self
+    }
+
+    /// An error of ours below says it best.
+    fn of_own_error(error: &object_store::Error) -> Option<Self> {
+        causes(error).find_map(|cause| {
+            if let Some(own) = cause.downcast_ref::<Error>() {
+                // Its own remedy is part of its text.
+                return Some(Self::new(own.kind(), &own.to_string()));
+            }
+            let integrity = cause.downcast_ref::<IntegrityError>()?;
+            let found = Self::new(ErrorKind::Integrity, &integrity.to_string());
+            Some(found.advise("try again; if it stays, the object or the path to it is damaged"))
+        })
+    }
+
+    /// Answers that need no look at the class.
+    fn of_variant(error: &object_store::Error) -> Option<Self> {
+        use object_store::Error as E;
+        Some(match error {
+            E::NotFound { .. } => Self::new(ErrorKind::NotFound, "no such object"),
+            E::AlreadyExists { .. } => Self::new(ErrorKind::Denied, "the object exists already"),
+            E::Precondition { .. } => {
+                Self::new(ErrorKind::Denied, "the object is not in the expected state")
+            }
+            E::NotModified { .. } => Self::new(ErrorKind::Denied, "the object was not modified"),
+            E::NotSupported { .. } | E::NotImplemented { .. } => {
+                Self::new(ErrorKind::NotSupported, "the store cannot do this")
+            }
+            E::InvalidPath { source } => {
+                let message = format!("not a valid key: {source}");
+                Self::new(ErrorKind::Configuration, &message).advise("rename it")
+            }
+            _ => return None,
+        })
+    }
+
+    fn of_class(store: &dyn BlobStore, error: &object_store::Error) -> Self {
+        match store.classify(error).class {
+            Class::Denied => Self::new(ErrorKind::Denied, "access denied")
+                .advise("check what the credentials are allowed to do with this key"),
+            Class::Fault(fault) => Self::of_fault(fault),
+            Class::Cancelled => Self::new(ErrorKind::Local, "the request was cancelled"),
+            _ => Self::of_answer(error),
+        }
+    }
+
+    fn of_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::Throttled => Self::new(ErrorKind::Unavailable, "the provider asks for less")
+                .advise("wait, or copy fewer objects at once"),
+            Fault::IdentityLost => {
+                Self::new(ErrorKind::Credentials, "the provider does not accept the credentials")
+                    .advise("check the credentials, and that the clock is right")
+            }
+            Fault::Slow => {
+                Self::new(ErrorKind::Unavailable, "the provider did not answer in time")
+            }
+            _ => Self::new(ErrorKind::Unavailable, "the provider cannot be reached or cannot serve"),
+        }
+    }
+
+    /// Refused for what it says, on the wire or by the local machine.
+    fn of_answer(error: &object_store::Error) -> Self {
+        if causes(error).any(|cause| cause.is::<io::Error>()) && WireFailure::find(error).is_none() {
+            return Self::new(ErrorKind::Local, "the local machine refused the operation");
+        }
+        Self::new(ErrorKind::Denied, "the provider refused the request")
+    }
+}
+
+/// Status and vendor code of the last attempt.
+fn evidence(exchange: &lifeboat_core::http::Exchange) -> Option<String> {
+    match (exchange.status(), exchange.code.as_deref()) {
+        (Some(status), Some(code)) => Some(format!("{} {code}", status.as_u16())),
+        (Some(status), None) => Some(status.to_string()),
+        (None, code) => code.map(str::to_owned),
+    }
+}
+
+/// The error and everything below it, at most 32 levels: real chains are below ten.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        // `io::Error::source` skips the error it wraps, `get_ref` does not.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    })
+    .take(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_core::{AnyStore, Identity};
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn kind_of(error: object_store::Error) -> ErrorKind {
+        let store = AnyStore::new(InMemory::new(), Identity::new("memory", "", "a"));
+        describe(&store, &"k".into(), error).kind()
+    }
+
+    fn boxed(source: impl StdError + Send + Sync + 'static) -> Box<dyn StdError + Send + Sync> {
+        Box::new(source)
+    }
+
+    #[test]
+    fn kinds_come_from_variant_class_and_typed_causes() {
+        use object_store::Error as E;
+        let path = || "k".to_owned();
+        let text = || "x".to_owned().into();
+        let generic = |source| E::Generic { store: "test", source };
+        let reset = boxed(io::Error::from(io::ErrorKind::ConnectionReset));
+        let invalid = boxed(io::Error::from(io::ErrorKind::InvalidInput));
+        let damaged = boxed(IntegrityError::Length { expected: 2, actual: 1 });
+        let own = Error::new(ErrorKind::NotSupported, "no conditions");
+        let cases = [
+            (E::NotFound { path: path(), source: text() }, ErrorKind::NotFound),
+            (E::PermissionDenied { path: path(), source: text() }, ErrorKind::Denied),
+            (E::Unauthenticated { path: path(), source: text() }, ErrorKind::Credentials),
+            (generic(reset), ErrorKind::Unavailable),
+            (generic(invalid), ErrorKind::Local),
+            (generic(damaged), ErrorKind::Integrity),
+            (own.into(), ErrorKind::NotSupported),
+        ];
+        for (error, expected) in cases {
+            let text = error.to_string();
+            assert_eq!(kind_of(error), expected, "{text}");
+        }
+    }
+}
