@@ -9,10 +9,10 @@ use object_store::ClientOptions;
 use object_store::azure::MicrosoftAzureBuilder;
 use url::Url;
 
+use crate::Credentials;
 use crate::client::AzureClient;
 use crate::dialect::AzureDialect;
 use crate::sas::SasSigner;
-use crate::Credentials;
 
 /// A backend over Azure Blob Storage.
 pub type AzureStore = WireStore<AzureClient>;
@@ -216,17 +216,15 @@ impl AzureBuilder {
             .clone()
             .or(from_credentials)
             .unwrap_or_else(|| format!("https://{}.blob.core.windows.net", self.account));
-        let wrong = |why: &str| {
-            Error::new(ErrorKind::Configuration, format!("endpoint `{text}` {why}"))
-        };
+        let wrong =
+            |why: &str| Error::new(ErrorKind::Configuration, format!("endpoint `{text}` {why}"));
         let url = Url::parse(&text)
             .map_err(|_| wrong("is no URL").with_remedy("give https://host[:port]"))?;
         match url.scheme() {
             "https" => Ok(url),
             "http" if self.http.allow_http => Ok(url),
-            "http" => Err(wrong("is plain http, which sends data unprotected").with_remedy(
-                "use https, or set allow_http = true for a network you trust",
-            )),
+            "http" => Err(wrong("is plain http, which sends data unprotected")
+                .with_remedy("use https, or set allow_http = true for a network you trust")),
             _ => Err(wrong("is not https").with_remedy("give https://host[:port]")),
         }
     }

@@ -10,6 +10,7 @@ use chrono::Utc;
 use futures::stream::BoxStream;
 use lifeboat_core::{Error, ErrorKind};
 use object_store::azure::MicrosoftAzure;
+use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer, Url};
@@ -50,7 +51,7 @@ impl ObjectStore for AzureClient {
         mut options: PutOptions,
     ) -> Result<PutResult> {
         check_key(location)?;
-        options.attributes = metadata::encode(options.attributes);
+        options.attributes = metadata::encode(&options.attributes);
         self.inner.put_opts(location, payload, options).await
     }
 
@@ -60,13 +61,13 @@ impl ObjectStore for AzureClient {
         mut options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         check_key(location)?;
-        options.attributes = metadata::encode(options.attributes);
+        options.attributes = metadata::encode(&options.attributes);
         self.inner.put_multipart_opts(location, options).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let mut result = self.inner.get_opts(location, options).await?;
-        result.attributes = metadata::decode(result.attributes);
+        result.attributes = metadata::decode(&result.attributes);
         Ok(result)
     }
 
@@ -192,6 +193,18 @@ impl MultipartStore for AzureClient {
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
         self.inner.abort_multipart(path, id).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl PaginatedListStore for AzureClient {
+    async fn list_paginated(
+        &self,
+        prefix: Option<&str>,
+        options: PaginatedListOptions,
+    ) -> Result<PaginatedListResult> {
+        self.inner.list_paginated(prefix, options).await
     }
 }
 

@@ -45,18 +45,24 @@ impl Dialect for AzureDialect {
         let status = exchange.status().map_or(0, |status| status.as_u16());
         Some(match (exchange.code.as_deref(), status) {
             (Some("ContainerNotFound"), _) => {
-                format!("container `{}` not found at {}: check its name", self.container, exchange.host)
+                format!(
+                    "container `{}` not found at {}: check its name",
+                    self.container, exchange.host
+                )
             }
             (Some("AuthenticationFailed"), _) => match exchange.clock_skew_seconds {
                 Some(skew) if skew.abs() > 300 => {
                     format!("this clock is {} s off: synchronise it", skew.abs())
                 }
-                _ => "check the account key, the signature's expiry and this machine's clock".into(),
+                _ => {
+                    "check the account key, the signature's expiry and this machine's clock".into()
+                }
             },
             (Some("AccountIsDisabled"), _) => "the storage account is disabled".into(),
             (_, 401) => "check the credentials".into(),
             (_, 403) => {
-                "check what these credentials may do in this container, and its network rules".into()
+                "check what these credentials may do in this container, and its network rules"
+                    .into()
             }
             _ => return None,
         })

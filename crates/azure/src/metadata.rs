@@ -12,7 +12,7 @@ use object_store::{Attribute, Attributes};
 const ENCODED: &str = "lbenc_";
 
 /// The attributes with names that Azure takes.
-pub(crate) fn encode(attributes: Attributes) -> Attributes {
+pub(crate) fn encode(attributes: &Attributes) -> Attributes {
     map_names(attributes, |name| {
         let fits = is_identifier(name) && !name.starts_with(ENCODED);
         (!fits).then(|| encode_name(name))
@@ -20,22 +20,19 @@ pub(crate) fn encode(attributes: Attributes) -> Attributes {
 }
 
 /// The attributes with the names they were given.
-pub(crate) fn decode(attributes: Attributes) -> Attributes {
+pub(crate) fn decode(attributes: &Attributes) -> Attributes {
     map_names(attributes, |name| decode_name(name.strip_prefix(ENCODED)?))
 }
 
-fn map_names(
-    attributes: Attributes,
-    rename: impl Fn(&str) -> Option<String>,
-) -> Attributes {
+fn map_names(attributes: &Attributes, rename: impl Fn(&str) -> Option<String>) -> Attributes {
     attributes
         .into_iter()
-        .map(|(attribute, value)| match &attribute {
-            Attribute::Metadata(name) => match rename(name) {
-                Some(new) => (Attribute::Metadata(Cow::Owned(new)), value.clone()),
-                None => (attribute.clone(), value.clone()),
-            },
-            _ => (attribute.clone(), value.clone()),
+        .map(|(attribute, value)| {
+            let renamed = match attribute {
+                Attribute::Metadata(name) => rename(name).map(Cow::Owned).map(Attribute::Metadata),
+                _ => None,
+            };
+            (renamed.unwrap_or_else(|| attribute.clone()), value.clone())
         })
         .collect()
 }
@@ -83,22 +80,22 @@ mod tests {
 
     #[test]
     fn names_that_fit_are_left_alone() {
-        assert_eq!(encode(named("plain_name1")), named("plain_name1"));
+        assert_eq!(encode(&named("plain_name1")), named("plain_name1"));
     }
 
     #[test]
     fn other_names_come_back_as_they_were() {
         for name in ["x-team", "1st", "a.b", "lbenc_x", "with_and-both"] {
-            let encoded = encode(named(name));
+            let encoded = encode(&named(name));
             assert_ne!(encoded, named(name), "{name}");
             let (key, _) = encoded.iter().next().unwrap();
             assert!(matches!(key, Attribute::Metadata(key) if is_identifier(key)), "{key:?}");
-            assert_eq!(decode(encoded), named(name), "{name}");
+            assert_eq!(decode(&encoded), named(name), "{name}");
         }
     }
 
     #[test]
     fn what_only_looks_encoded_is_left_alone() {
-        assert_eq!(decode(named("lbenc_zz_q")), named("lbenc_zz_q"));
+        assert_eq!(decode(&named("lbenc_zz_q")), named("lbenc_zz_q"));
     }
 }

@@ -19,7 +19,7 @@ use sha2::Sha256;
 
 const VERSION: &str = "2020-12-06";
 /// Clocks differ: a URL is valid from a little before it was made, as Azure's own SDKs do.
-const CLOCK_SLACK: Duration = Duration::from_secs(15 * 60);
+const CLOCK_SLACK: Duration = Duration::from_mins(15);
 
 /// Signs URLs of one container.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use crate::size::parse_size;
 const AFTER_HELP: &str = "\
 Locations:
   NAME:PATH         a key or folder of the backend NAME of the configuration
-  s3://BUCKET/PATH  az://ACCOUNT/CONTAINER/PATH  gs://BUCKET/PATH
+  s3://BUCKET/PATH?region=REGION  az://CONTAINER/PATH?account=NAME  gs://BUCKET/PATH
   PROVIDER://BUCKET/PATH?region=REGION
                     a provider of `lifeboat providers`, such as stackit://media?region=eu01
   PATH              a file or folder of this machine; begin with ./ what contains a colon
@@ -26,7 +26,7 @@ Exit codes:
   1    some of several things failed, or a failure that no other code names
   2    usage or configuration
   3    credentials: missing, expired or not accepted
-  4    not found
+  4    not found: an object, a bucket, a backend, a provider
   5    denied
   6    the provider, or the path to it, is unavailable
   7    integrity: what was read is not what was written
@@ -49,8 +49,9 @@ pub(crate) struct Cli {
 /// What can be said with every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Configuration file; without it, lifeboat.toml in the current folder if there is one
-    #[arg(long, global = true, env = "LIFEBOAT_CONFIG", value_name = "FILE")]
+    /// Configuration file; without it the one that LIFEBOAT_CONFIG names, else lifeboat.toml in the
+    /// current folder if there is one
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long, global = true)]

@@ -114,10 +114,11 @@ impl Verdict {
 /// typed cause, and the verdict then is `Down` with [`Verdict::certain`] unset. Backends built by
 /// the Lifeboat crates attach a [`WireFailure`] to every error, so they do not end there.
 pub fn classify_default(error: &object_store::Error) -> Verdict {
+    use object_store::Error as E;
+
     if let Some(failure) = WireFailure::find(error) {
         return failure.verdict();
     }
-    use object_store::Error as E;
     match error {
         E::NotFound { .. }
         | E::AlreadyExists { .. }
@@ -153,8 +154,10 @@ fn from_causes(error: &(dyn StdError + 'static)) -> Option<Verdict> {
     })
 }
 
-/// The error and everything below it, outermost first, at most 32 levels.
-pub(crate) fn causes<'a>(
+/// The error and all its causes, outermost first, at most 32 levels.
+///
+/// Unlike a walk by `source()` alone it does not miss what an [`io::Error`] wraps.
+pub fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     // A chain that refers back to itself must not hang us; real ones are below ten levels.

@@ -41,7 +41,7 @@ mod store;
 
 pub use adapter::AnyStore;
 pub use capabilities::{Capabilities, PartLimits, Support};
-pub use class::{Class, Effect, Fault, Verdict, classify_default};
+pub use class::{Class, Effect, Fault, Verdict, causes, classify_default};
 pub use conditions::CapabilityReport;
 pub use error::{Error, ErrorKind};
 pub use identity::{Identity, Jurisdiction};

@@ -173,9 +173,8 @@ impl GcsBuilder {
         match url.scheme() {
             "https" => Ok(url),
             "http" if self.http.allow_http => Ok(url),
-            "http" => Err(wrong("is plain http, which sends data unprotected").with_remedy(
-                "use https, or set allow_http = true for a network you trust",
-            )),
+            "http" => Err(wrong("is plain http, which sends data unprotected")
+                .with_remedy("use https, or set allow_http = true for a network you trust")),
             _ => Err(wrong("is not https").with_remedy("give https://host[:port]")),
         }
     }
@@ -186,7 +185,8 @@ impl GcsBuilder {
         declared.compare_and_swap = Support::Yes;
         declared.ordered_listing = Support::Yes;
         declared.user_metadata = Support::Yes;
-        declared.presigned_urls = Support::from(!matches!(self.credentials, Credentials::Anonymous));
+        declared.presigned_urls =
+            Support::from(!matches!(self.credentials, Credentials::Anonymous));
         declared.bulk_delete = None;
         declared.parts = PartLimits::S3;
         let mut behaviour = Behaviour::new(declared);

@@ -57,9 +57,7 @@ impl Credentials {
                 builder.with_service_account_path(path.to_string_lossy())
             }
             Self::ServiceAccountKey(key) => builder.with_service_account_key(key),
-            Self::Anonymous => {
-                builder.with_service_account_key(NOBODY).with_skip_signature(true)
-            }
+            Self::Anonymous => builder.with_service_account_key(NOBODY).with_skip_signature(true),
             Self::Provider { requests, signing } => {
                 let builder = builder.with_credentials(requests.clone());
                 match signing {

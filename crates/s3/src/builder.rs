@@ -311,7 +311,8 @@ impl S3Builder {
         declared.compare_and_swap = self.quirks.compare_and_swap;
         declared.ordered_listing = self.quirks.ordered_listing;
         declared.user_metadata = Support::Yes;
-        declared.presigned_urls = Support::from(!matches!(self.credentials, Credentials::Anonymous));
+        declared.presigned_urls =
+            Support::from(!matches!(self.credentials, Credentials::Anonymous));
         declared.bulk_delete = self.quirks.bulk_delete;
         declared.parts = self.quirks.parts;
         let mut behaviour = Behaviour::new(declared);

@@ -116,7 +116,9 @@ impl CredentialProvider for Chain {
             // A renewal that fails does not matter while the old ones still hold.
             Err(failure) => match cached.as_ref().filter(|cached| cached.good_for(LONGEST_WAIT)) {
                 Some(old) => Ok(Arc::clone(&old.credential)),
-                None => Err(object_store::Error::Generic { store: "S3", source: Box::new(failure) }),
+                None => {
+                    Err(object_store::Error::Generic { store: "S3", source: Box::new(failure) })
+                }
             },
         }
     }

@@ -94,8 +94,7 @@ impl Dialect for S3Dialect {
     }
 
     fn is_object_head(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ETAG)
-            || headers.keys().any(|name| name.as_str().starts_with("x-amz-"))
+        headers.contains_key(ETAG) || headers.keys().any(|name| name.as_str().starts_with("x-amz-"))
     }
 
     fn download_checksum(&self, headers: &HeaderMap) -> Option<Checksum> {
@@ -118,8 +117,7 @@ impl Dialect for S3Dialect {
         }
         // Encrypted with a key of the customer's or of KMS, the ETag is not the MD5 of the plain text.
         let encryption = value("x-amz-server-side-encryption").unwrap_or("none");
-        let customer_key =
-            headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
+        let customer_key = headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
         if encryption.starts_with("aws:kms") || customer_key {
             return None;
         }
@@ -137,7 +135,7 @@ impl Dialect for S3Dialect {
 /// The table from S3 error codes to classes.
 ///
 /// Codes: Amazon S3 API reference, "Error responses"; those of Ceph RGW (`rgw_common.cc`), MinIO
-/// ("S3 error codes") and NetApp StorageGRID where they add any. What is not here is decided by the
+/// ("S3 error codes") and StorageGRID where they add any. What is not here is decided by the
 /// status.
 fn verdict_by_code(code: &str) -> Option<Verdict> {
     Some(match code {

@@ -69,7 +69,8 @@ impl Quirks {
         ordered_listing: Support::Yes,
         tagging: true,
         bulk_delete: Some(1_000),
-        parts: PartLimits::S3,
+        // 10,000 parts of 5 GiB; what is compatible mostly still ends at 5 TiB.
+        parts: PartLimits { max_object_size: 50_000 << 30, ..PartLimits::S3 },
     };
 
     /// A service that nothing is known about but that it speaks S3.

@@ -148,14 +148,15 @@ fn evidence(exchange: &lifeboat_core::http::Exchange) -> Option<String> {
 fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| {
-        // `io::Error::source` skips the error it wraps, `get_ref` does not.
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        }
-    })
-    .take(32)
+    std::iter::successors(Some(error), |error| below(*error)).take(32)
+}
+
+/// The next level: `io::Error::source` skips the error it wraps, `get_ref` does not.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl HttpService for WireConnector {
             self.dialect.prepare(&mut request, attempt.operation);
         }
         // The receipt can only be checked against what was sent; chunks are shared, not copied.
-        let sent = attempt.is_upload().then(|| upload::chunks(request.body())).unwrap_or_default();
+        let sent = if attempt.is_upload() { upload::chunks(request.body()) } else { Vec::new() };
         let answer = self.send(&attempt, request).await?;
         self.judge(&attempt, answer, &sent).await
     }
@@ -164,6 +164,19 @@ impl Attempt {
     pub(super) fn amend(&self, outcome: Outcome) {
         if let Some(trace) = &self.trace {
             trace.amend(self.exchange(outcome));
+        }
+    }
+
+    /// Counts a sound answer; its details are kept for those who want them.
+    fn count(&self, head: &response::Parts) {
+        match &self.trace {
+            Some(trace) if trace.detailed => {
+                let outcome = Outcome::Answered(head.status);
+                let vendor = VendorError::default();
+                trace.record(described(self, outcome, &head.headers, &vendor));
+            }
+            Some(trace) => trace.count(),
+            None => {}
         }
     }
 
@@ -302,7 +315,7 @@ impl WireConnector {
             self.check_receipt(attempt, &head, sent)?;
             self.note_checksum(attempt, &head);
         }
-        self.count(attempt, &head);
+        attempt.count(&head);
         Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)))
     }
 
@@ -317,33 +330,13 @@ impl WireConnector {
         let body = body.collect_up_to(LONGEST_ERROR).await.unwrap_or_default();
         let vendor = self.dialect.vendor_error(&head.headers, &body);
         let status = head.status;
-        attempt.record(self.described(attempt, Outcome::Answered(status), &head.headers, &vendor));
+        attempt.record(described(attempt, Outcome::Answered(status), &head.headers, &vendor));
         // A 5xx may have had its effect; see `Attempt::fail`. A throttle has not.
         let ambiguous = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
         if ambiguous && attempt.operation == Operation::ConditionalPut {
             return Err(HttpError::new(HttpErrorKind::Unknown, Ambiguous(status)));
         }
         Ok(error_answer(&mut head, status, &vendor))
-    }
-
-    fn described(
-        &self,
-        attempt: &Attempt,
-        outcome: Outcome,
-        headers: &HeaderMap,
-        vendor: &VendorError,
-    ) -> Exchange {
-        let VendorError { code, message, region } = vendor.clone();
-        Exchange {
-            code,
-            message,
-            region,
-            request_id: request_id(headers),
-            retry_after: retry_after(headers),
-            clock_skew_seconds: clock_skew(headers),
-            server: text(headers, http::header::SERVER.as_str()),
-            ..attempt.exchange(outcome)
-        }
     }
 
     fn answers_with_document(&self, attempt: &Attempt) -> bool {
@@ -364,7 +357,7 @@ impl WireConnector {
         let body = body.collect_up_to(LONGEST_DOCUMENT).await?;
         let root = root_element(&body);
         if root.is_some_and(|root| self.dialect.document_roots(attempt.operation).contains(&root)) {
-            self.count(attempt, &head);
+            attempt.count(&head);
             return Ok(HttpResponse::from_parts(head, body.into()));
         }
         let vendor = match root {
@@ -372,7 +365,7 @@ impl WireConnector {
             _ => VendorError::default(),
         };
         let outcome = Outcome::Nonsense(head.status);
-        attempt.record(self.described(attempt, outcome, &head.headers, &vendor));
+        attempt.record(described(attempt, outcome, &head.headers, &vendor));
         Ok(error_answer(&mut head, StatusCode::INTERNAL_SERVER_ERROR, &vendor))
     }
 
@@ -384,7 +377,7 @@ impl WireConnector {
         }
         let vendor = VendorError::default();
         let outcome = Outcome::Nonsense(head.status);
-        attempt.record(self.described(attempt, outcome, &head.headers, &vendor));
+        attempt.record(described(attempt, outcome, &head.headers, &vendor));
         Some(error_answer(&mut head.clone(), StatusCode::BAD_GATEWAY, &vendor))
     }
 
@@ -417,17 +410,25 @@ impl WireConnector {
             trace.expect(checksum);
         }
     }
+}
 
-    fn count(&self, attempt: &Attempt, head: &response::Parts) {
-        match &attempt.trace {
-            Some(trace) if trace.detailed => {
-                let outcome = Outcome::Answered(head.status);
-                let vendor = VendorError::default();
-                trace.record(self.described(attempt, outcome, &head.headers, &vendor));
-            }
-            Some(trace) => trace.count(),
-            None => {}
-        }
+/// What an answer's head says about the exchange.
+fn described(
+    attempt: &Attempt,
+    outcome: Outcome,
+    headers: &HeaderMap,
+    vendor: &VendorError,
+) -> Exchange {
+    let VendorError { code, message, region } = vendor.clone();
+    Exchange {
+        code,
+        message,
+        region,
+        request_id: request_id(headers),
+        retry_after: retry_after(headers),
+        clock_skew_seconds: clock_skew(headers),
+        server: text(headers, http::header::SERVER.as_str()),
+        ..attempt.exchange(outcome)
     }
 }
 

@@ -29,7 +29,7 @@ impl Deadlines {
     pub const FIRST_BYTE: Duration = Duration::from_secs(5);
     /// Amazon documents that completing a large upload can take minutes, but it sends the head of
     /// the answer at once; services that do not, copy some 100 MiB/s server-side.
-    pub const ASSEMBLY: Duration = Duration::from_secs(60);
+    pub const ASSEMBLY: Duration = Duration::from_mins(1);
     /// The longest pause that still is a hiccup of a network rather than the end of a connection.
     pub const STALL: Duration = Duration::from_secs(10);
 }

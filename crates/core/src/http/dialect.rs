@@ -93,9 +93,8 @@ pub fn verdict_by_status(status: StatusCode) -> Verdict {
         // The server gave up waiting for the request.
         408 => Verdict::fault(Fault::Slow, Effect::Unknown),
         429 => Verdict::fault(Fault::Throttled, Effect::None),
-        // Not implemented: an answer about the request, and nothing was done.
-        501 => Verdict::answer(),
-        304 | 400..=499 => Verdict::answer(),
+        // 501, not implemented: an answer about the request, and nothing was done.
+        304 | 400..=499 | 501 => Verdict::answer(),
         // Redirects are not followed (a signature does not survive one): wrong region or endpoint.
         300..=399 => Verdict::fault(Fault::Down, Effect::None),
         // 2xx that still failed: nonsense under a success status. 5xx: the provider failed.
@@ -106,7 +105,7 @@ pub fn verdict_by_status(status: StatusCode) -> Verdict {
 /// Reads `Retry-After` in seconds or as a date, bounded to an hour.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     /// A provider that asks for more is down, and health checks decide when to come back.
-    const LONGEST: Duration = Duration::from_secs(3600);
+    const LONGEST: Duration = Duration::from_hours(1);
     let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let wait = match value.trim().parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -26,7 +26,7 @@ pub(super) fn root_element(body: &[u8]) -> Option<&str> {
     let end = name.find(|c: char| c.is_whitespace() || matches!(c, '>' | '/'))?;
     let name = &name[..end];
     let local = name.rsplit(':').next()?;
-    (!local.is_empty() && local.chars().all(|c| c.is_alphanumeric())).then_some(local)
+    (!local.is_empty() && local.chars().all(char::is_alphanumeric)).then_some(local)
 }
 
 /// The text of the first element called `name`, unescaped, without control characters, bounded.

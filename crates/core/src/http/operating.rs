@@ -182,7 +182,7 @@ impl Operating {
 /// The verdict where no attempt failed on the wire: the request never left, or its answer could
 /// not be read.
 fn without_exchange(trace: &Trace, attempts: u32, error: &Error) -> Verdict {
-    if causes(error).any(|cause| cause.is::<CredentialFailure>()) {
+    if causes(error).any(<dyn std::error::Error>::is::<CredentialFailure>) {
         return Verdict::fault(Fault::IdentityLost, Effect::None);
     }
     if attempts == 0 {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer, Url};
@@ -460,6 +461,22 @@ impl<S: ObjectStore + Signer + MultipartStore> BlobStore for WireStore<S> {
 
     fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
         Some(Arc::new(self.clone()))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: ObjectStore + Signer + MultipartStore + PaginatedListStore> PaginatedListStore
+    for WireStore<S>
+{
+    async fn list_paginated(
+        &self,
+        prefix: Option<&str>,
+        options: PaginatedListOptions,
+    ) -> Result<PaginatedListResult> {
+        let key = prefix.map(Path::from);
+        let page = self.inner.list_paginated(prefix, options);
+        self.run(Operation::List, key.as_ref(), page).await
     }
 }
 

@@ -151,7 +151,7 @@ struct Foreign {
 #[cfg(feature = "azure")]
 fn azure(
     settings: &BackendSettings,
-    http: HttpSettings,
+    mut http: HttpSettings,
     foreign: Option<Foreign>,
 ) -> Result<Arc<dyn BlobStore>, Error> {
     use lifeboat_azure::AzureBuilder;
@@ -166,7 +166,8 @@ fn azure(
         (None, false, _) => AzureBuilder::from_env(container)?,
     };
     if settings.emulator {
-        return finish_azure(builder.with_http(HttpSettings { allow_http: true, ..http }), settings);
+        http.allow_http = true;
+        return finish_azure(builder.with_http(http), settings);
     }
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(endpoint);

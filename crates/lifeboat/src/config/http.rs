@@ -7,7 +7,7 @@ use super::settings::BackendSettings;
 
 pub(super) fn http(settings: &BackendSettings) -> Result<HttpSettings, Error> {
     let over = &settings.http;
-    let mut http = HttpSettings { ..HttpSettings::default() };
+    let mut http = HttpSettings::default();
     http.allow_http = settings.allow_http;
     http.proxy.clone_from(&over.proxy);
     let deadlines = &mut http.deadlines;

@@ -3,7 +3,6 @@
 //! Not by serde: its messages show the offending line, which may hold a secret, and do not suggest
 //! the nearest known key.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -110,7 +109,7 @@ impl<'a, 'i> Reader<'a, 'i> {
 
     fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
         debug_assert!(self.known.contains(&key), "{key} is asked for but not known");
-        self.table.get(&Spanned::new(0..0, Cow::Borrowed(key)))
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'i>>, wanted: &str) -> Error {

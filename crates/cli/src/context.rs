@@ -1,0 +1,63 @@
+//! What every command is given: where to print, the configured backends, Ctrl-C.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lifeboat::{BlobStore, Fleet, Location, find_config, open};
+
+use crate::cli::Global;
+use crate::exit::Result;
+use crate::interrupt::{Interrupt, Interruptible};
+use crate::output::Output;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where to print.
+    pub(crate) output: Output,
+    /// Whether the user has pressed Ctrl-C.
+    pub(crate) interrupt: Interrupt,
+    /// Whether progress may be shown.
+    pub(crate) progress: bool,
+    config: Option<PathBuf>,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global) -> Self {
+        Self {
+            output: Output::new(global.json),
+            interrupt: Interrupt::listen(),
+            progress: !global.no_progress,
+            config: global.config.clone(),
+        }
+    }
+
+    /// The configured backends; none without a configuration file.
+    pub(crate) fn fleet(&self) -> Result<Fleet> {
+        Ok(match find_config(self.config.as_deref()) {
+            Some(file) => open(file)?,
+            None => Fleet::empty(),
+        })
+    }
+
+    /// The place that `text` names.
+    pub(crate) fn locate(&self, text: &str) -> Result<Location> {
+        Ok(self.fleet()?.locate(text)?)
+    }
+
+    /// The two ends of a copy, which ends in order on Ctrl-C. One store stays one store, so that it
+    /// can copy by itself.
+    pub(crate) fn ends(
+        &self,
+        source: &Arc<dyn BlobStore>,
+        target: &Arc<dyn BlobStore>,
+    ) -> (Arc<dyn BlobStore>, Arc<dyn BlobStore>) {
+        let wrap = |store: &Arc<dyn BlobStore>| -> Arc<dyn BlobStore> {
+            Arc::new(Interruptible::new(Arc::clone(store), self.interrupt.clone()))
+        };
+        let source_end = wrap(source);
+        let target_end =
+            if Arc::ptr_eq(source, target) { Arc::clone(&source_end) } else { wrap(target) };
+        (source_end, target_end)
+    }
+}

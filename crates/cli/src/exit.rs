@@ -1,0 +1,238 @@
+//! How a run ends: exit codes, and failures as they are shown to people and to programs.
+
+use std::error::Error as StdError;
+use std::io;
+use std::process::ExitCode;
+
+use lifeboat::{BlobStore, Error, ErrorKind};
+use object_store::path::Path;
+use serde_json::{Value, json};
+
+use crate::output::{escape, say};
+
+/// The exit codes; documented in `--help` and in the README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Everything was done.
+    Ok = 0,
+    /// Some of several things failed, or something that no other code names.
+    Failed = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// Credentials missing, expired or not accepted.
+    Credentials = 3,
+    /// Not found.
+    NotFound = 4,
+    /// Denied.
+    Denied = 5,
+    /// The provider or the path to it.
+    Unavailable = 6,
+    /// What was read is not what was written.
+    Integrity = 7,
+    /// The provider cannot do it.
+    NotSupported = 8,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Configuration => Self::Usage,
+            ErrorKind::Credentials => Self::Credentials,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Denied => Self::Denied,
+            ErrorKind::NotSupported => Self::NotSupported,
+            ErrorKind::Unavailable => Self::Unavailable,
+            ErrorKind::Integrity => Self::Integrity,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why a run, or one of its steps, ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something failed: shown with its causes and what to do.
+    Error {
+        /// How the process ends.
+        exit: Exit,
+        /// What went wrong.
+        error: Box<Error>,
+    },
+    /// Everything that went wrong has been said already.
+    Reported(Exit),
+    /// Whoever read our output has gone; not an error (`lifeboat ls … | head`).
+    ReaderGone,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// What commands return.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error { exit: error.kind().into(), error: Box::new(error) }
+    }
+}
+
+impl Failure {
+    /// A failure that is told by an exit code of its own.
+    pub(crate) fn new(exit: Exit, error: Error) -> Self {
+        Self::Error { exit, error: Box::new(error) }
+    }
+
+    /// A mistake on the command line that clap cannot see.
+    pub(crate) fn usage(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Configuration, message).with_remedy(remedy).into()
+    }
+
+    /// What a store answered about `key`.
+    pub(crate) fn of_store(store: &dyn BlobStore, key: &Path, error: object_store::Error) -> Self {
+        lifeboat::transfer::describe(store, key, error).into()
+    }
+
+    /// A failure of the local machine.
+    pub(crate) fn local(doing: impl Into<String>, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ => ErrorKind::Local,
+        };
+        Error::new(kind, doing).with_source(error).into()
+    }
+
+    /// What writing to standard output led to.
+    pub(crate) fn output(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::local("cannot write to standard output", error),
+        }
+    }
+
+    /// How the process ends.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Error { exit, .. } | Self::Reported(exit) => *exit,
+            Self::ReaderGone => Exit::Ok,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// Says on standard error what happened, for a person or a program.
+    pub(crate) fn report(&self, json: bool) {
+        match self {
+            Self::Error { error, .. } if json => say(&json!({ "error": to_json(error) }).to_string()),
+            Self::Error { error, .. } => say(to_text(error).trim_end()),
+            Self::Interrupted if json => {
+                let error = json!({ "kind": "interrupted", "message": "interrupted" });
+                say(&json!({ "error": error }).to_string());
+            }
+            Self::Interrupted => say("interrupted"),
+            Self::Reported(_) | Self::ReaderGone => {}
+        }
+    }
+}
+
+/// The error's own text: without what is shown in fields or lines of its own.
+pub(crate) fn message(error: &Error) -> String {
+    let text = error.to_string();
+    let end = error.remedy().map_or(String::new(), |remedy| format!("; {remedy}"));
+    text.strip_suffix(&end).unwrap_or(&text).to_owned()
+}
+
+/// As lines for a person.
+pub(crate) fn to_text(error: &Error) -> String {
+    let mut text = format!("error: {}\n", escape(&message(error)));
+    for cause in causes(error) {
+        text += &format!("  cause: {}\n", escape(&cause));
+    }
+    if let Some(remedy) = error.remedy() {
+        text += &format!("  try: {}\n", escape(remedy));
+    }
+    text
+}
+
+/// As an object for a program.
+pub(crate) fn to_json(error: &Error) -> Value {
+    json!({
+        "kind": error.kind().as_str(),
+        "message": message(error),
+        "backend": error.backend(),
+        "key": error.key(),
+        "remedy": error.remedy(),
+        "causes": causes(error),
+    })
+}
+
+/// Real chains are below ten levels.
+const DEEPEST_CAUSE: usize = 32;
+
+/// The texts of the causes, without what was said above them.
+fn causes(error: &Error) -> Vec<String> {
+    let chain = std::iter::successors(error.source(), |cause| below(*cause)).take(DEEPEST_CAUSE);
+    let mut said = vec![error.to_string()];
+    for cause in chain {
+        // The error above was made from it and says the same in our words.
+        if cause.is::<object_store::Error>() && below(cause).is_some() {
+            continue;
+        }
+        let mut text = cause.to_string();
+        if let Some(deeper) = below(cause).map(ToString::to_string) {
+            let own = text.strip_suffix(&deeper).unwrap_or(&text);
+            text = own.trim_end_matches([' ', ':', ',']).to_owned();
+        }
+        if let Some(remedy) = error.remedy() {
+            text = text.replace(&format!("; {remedy}"), "");
+        }
+        if !text.is_empty() && !said.iter().any(|earlier| earlier.contains(&text)) {
+            said.push(text);
+        }
+    }
+    said.split_off(1)
+}
+
+/// The next level: `io::Error::source` skips the error it wraps, `get_ref` does not.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_shown_once_and_the_remedy_last() {
+        let disk = io::Error::other("the disk\x1b[2J is full");
+        let store = object_store::Error::Generic { store: "local", source: disk.into() };
+        let error = Error::new(ErrorKind::Local, "cannot store it")
+            .with_backend("disk")
+            .with_key("a\nb")
+            .with_remedy("make room")
+            .with_source(store);
+        let lines = "error: disk, key `a\\nb`: cannot store it\n  cause: the disk\\u{1b}[2J is full\n  try: make room\n";
+        assert_eq!(to_text(&error), lines);
+        let object = to_json(&error);
+        assert_eq!(object["causes"], json!(["the disk\u{1b}[2J is full"]));
+        assert_eq!(object["message"], "disk, key `a\nb`: cannot store it");
+    }
+
+    #[test]
+    fn reader_that_has_gone_is_no_error() {
+        let gone = Failure::output(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(gone.exit(), Exit::Ok);
+        let full = Failure::output(io::ErrorKind::StorageFull.into());
+        assert_eq!(full.exit(), Exit::Failed);
+    }
+}

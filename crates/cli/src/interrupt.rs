@@ -1,0 +1,270 @@
+//! Ctrl-C: what is being copied ends in order, so that no unfinished upload is left behind. The
+//! signal reaches a copy through its source, whose bodies and listings end with an error; the copy
+//! then aborts its uploads as after any other failure.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use lifeboat::{
+    BlobStore, Capabilities, CapabilityReport, Error, ErrorKind, Identity, Probe, Verdict,
+};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+use tokio::sync::watch;
+
+use crate::exit::Exit;
+
+/// What aborting uploads may take after Ctrl-C: one round trip per upload, or the stall deadline of
+/// a part on its way (10 s).
+const GRACE: Duration = Duration::from_secs(12);
+
+/// Whether the user has pressed Ctrl-C.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupt(watch::Receiver<bool>);
+
+impl Interrupt {
+    /// Listens for Ctrl-C (and SIGTERM); the second one ends the process at once.
+    pub(crate) fn listen() -> Self {
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            signal().await;
+            // Without receivers the process is about to end anyway.
+            let _ = sender.send(true);
+            signal().await;
+            std::process::exit(i32::from(Exit::Interrupted as u8));
+        });
+        Self(receiver)
+    }
+
+    /// Whether it has happened.
+    pub(crate) fn happened(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits for it.
+    pub(crate) async fn wait(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|happened| *happened).await.is_err() {
+            // Nobody is left who could press it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits for it, and then for what is being tidied up, within a bound.
+    pub(crate) async fn wait_and_tidy(&self) {
+        self.wait().await;
+        tokio::time::sleep(GRACE).await;
+    }
+
+    /// Passes items on until it happens, then ends with an error.
+    fn guard<T: Send + 'static>(
+        &self,
+        items: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
+        let state = Some((items, self.clone()));
+        stream::unfold(state, |state| async {
+            let (mut items, interrupt) = state?;
+            tokio::select! {
+                biased;
+                () = interrupt.wait() => Some((Err(interrupted()), None)),
+                item = items.next() => Some((item?, Some((items, interrupt)))),
+            }
+        })
+        .boxed()
+    }
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return control_c().await;
+    };
+    tokio::select! {
+        () = control_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    control_c().await;
+}
+
+async fn control_c() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // It cannot be listened for: the system ends the process by itself.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn interrupted() -> object_store::Error {
+    Error::new(ErrorKind::Local, "interrupted").into()
+}
+
+/// A store whose bodies and listings end with an error once the user presses Ctrl-C.
+pub(crate) struct Interruptible {
+    inner: Arc<dyn BlobStore>,
+    interrupt: Interrupt,
+}
+
+impl Interruptible {
+    pub(crate) fn new(inner: Arc<dyn BlobStore>, interrupt: Interrupt) -> Self {
+        Self { inner, interrupt }
+    }
+}
+
+impl fmt::Debug for Interruptible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Interruptible").field(&self.inner).finish()
+    }
+}
+
+impl fmt::Display for Interruptible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Interruptible {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.inner.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let mut result = tokio::select! {
+            biased;
+            () = self.interrupt.wait() => return Err(interrupted()),
+            result = self.inner.get_opts(location, options) => result?,
+        };
+        let nothing = GetResultPayload::Stream(stream::empty().boxed());
+        let payload = std::mem::replace(&mut result.payload, nothing);
+        let body = GetResult {
+            payload,
+            meta: result.meta.clone(),
+            range: result.range.clone(),
+            attributes: result.attributes.clone(),
+            extensions: result.extensions.clone(),
+        };
+        result.payload = GetResultPayload::Stream(self.interrupt.guard(body.into_stream()));
+        Ok(result)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.interrupt.guard(self.inner.list(prefix))
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.interrupt.guard(self.inner.list_with_offset(prefix, offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl BlobStore for Interruptible {
+    fn identity(&self) -> &Identity {
+        self.inner.identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
+        self.inner.confirm_capabilities().await
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        self.inner.probe().await
+    }
+
+    fn classify(&self, error: &object_store::Error) -> Verdict {
+        self.inner.classify(error)
+    }
+
+    fn signer(&self) -> Option<Arc<dyn Signer>> {
+        self.inner.signer()
+    }
+
+    fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
+        self.inner.multipart_store()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat::AnyStore;
+    use object_store::memory::InMemory;
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn body_and_listing_end_with_an_error_once_it_happens() {
+        let inner = AnyStore::new(InMemory::new(), Identity::new("memory", "", "a"));
+        inner.put(&"k".into(), "value".into()).await.unwrap();
+        let (sender, receiver) = watch::channel(false);
+        let store = Interruptible::new(Arc::new(inner), Interrupt(receiver));
+        assert_eq!(store.get(&"k".into()).await.unwrap().bytes().await.unwrap(), "value");
+
+        let body = store.get(&"k".into()).await.unwrap();
+        sender.send(true).unwrap();
+        assert!(body.bytes().await.is_err());
+        assert!(store.get(&"k".into()).await.is_err());
+        let listed: Vec<_> = store.list(None).collect().await;
+        assert!(matches!(&*listed, [Err(_)]), "{listed:?}");
+    }
+}

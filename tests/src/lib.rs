@@ -1,0 +1,8 @@
+//! What the suites share: fresh stores of every kind, and the known deviations of servers.
+//!
+//! The servers are started by `cargo testbed test`; see the repository's README.
+
+pub mod deviations;
+mod stores;
+
+pub use stores::{Kind, TestStore, fresh, http};
