@@ -1,18 +1,19 @@
 //! Every public function of `object_store::integration`, against every backend on its server.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use lifeboat_tests::{Kind, TestStore, deviations, fresh};
 use object_store::integration as suite;
 
 /// Runs one function of the suite on a fresh store; a known deviation must still be one.
-async fn run<F>(kind: Kind, function: &str, test: impl FnOnce(TestStore) -> F)
+async fn run<F>(kind: Kind, function: &str, test: impl FnOnce(Arc<TestStore>) -> F)
 where
     F: Future<Output = ()>,
 {
-    let store = fresh(kind).await;
-    let outcome = AssertUnwindSafe(test(store)).catch_unwind().await;
+    let store = Arc::new(fresh(kind).await);
+    let outcome = AssertUnwindSafe(test(Arc::clone(&store))).catch_unwind().await;
     match (deviations::find(kind, function), outcome) {
         (None, Ok(())) | (Some(_), Err(_)) => {}
         (None, Err(panic)) => std::panic::resume_unwind(panic),

@@ -57,6 +57,18 @@ impl From<ErrorKind> for Exit {
     }
 }
 
+impl Exit {
+    /// How a run of several things ends: with what they all failed of, or "some failed".
+    pub(crate) fn of_all<'a>(
+        any_done: bool,
+        mut failures: impl Iterator<Item = &'a Error>,
+    ) -> Self {
+        let Some(first) = failures.next().map(Error::kind) else { return Self::Ok };
+        let same = !any_done && failures.all(|error| error.kind() == first);
+        if same { first.into() } else { Self::Failed }
+    }
+}
+
 /// Why a run, or one of its steps, ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {

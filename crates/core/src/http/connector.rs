@@ -340,9 +340,17 @@ impl WireConnector {
     }
 
     fn answers_with_document(&self, attempt: &Attempt) -> bool {
-        let single_delete =
-            attempt.operation == Operation::Delete && attempt.method == Method::DELETE;
-        !single_delete && !self.dialect.document_roots(attempt.operation).is_empty()
+        // An operation may make other requests on its way: a completion without parts sends one,
+        // a bulk delete of a single key may be a plain DELETE. They have no document.
+        let method = match attempt.operation {
+            Operation::List => Method::GET,
+            Operation::Copy => Method::PUT,
+            Operation::Delete | Operation::MultipartCreate | Operation::MultipartComplete => {
+                Method::POST
+            }
+            _ => return false,
+        };
+        attempt.method == method && !self.dialect.document_roots(attempt.operation).is_empty()
     }
 
     /// A success that must come with a certain document. Any other document, an error document
