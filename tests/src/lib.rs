@@ -5,4 +5,4 @@
 pub mod deviations;
 mod stores;
 
-pub use stores::{Kind, TestStore, fresh, http};
+pub use stores::{Kind, Site, TestStore, fresh, http, tiny_s3};

@@ -1,16 +1,18 @@
-//! A fresh, empty store of each kind.
+//! A fresh, empty store of each kind, and the same store reached another way.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lifeboat::BlobStore;
+use lifeboat::{BlobStore, Error};
 use lifeboat_azure::AzureBuilder;
 use lifeboat_core::http::HttpSettings;
 use lifeboat_eu::S3Compatible;
 use lifeboat_gcs::GcsBuilder;
-use lifeboat_s3::{Credentials, StaticKey};
+use lifeboat_s3::StaticKey;
+use lifeboat_testkit::proxy::FaultProxy;
 use lifeboat_testkit::s3::{Options, TinyS3};
-use lifeboat_testkit::{ServerKind, bed};
+use lifeboat_testkit::{Credentials, Endpoint, ServerKind, bed};
 use object_store::StaticCredentialProvider;
 use object_store::gcp::{GcpCredential, GcpSigningCredential, ServiceAccountKey};
 use object_store::list::PaginatedListStore;
@@ -35,25 +37,25 @@ pub enum Kind {
     Memory,
 }
 
-impl Kind {
-    /// Those on servers that are not ours.
-    pub const REAL: [Self; 4] = [Self::SeaweedFs, Self::Moto, Self::Azurite, Self::Gcs];
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::SeaweedFs,
-        Self::Moto,
-        Self::Azurite,
-        Self::Gcs,
-        Self::TinyS3,
-        Self::Folder,
-        Self::Memory,
-    ];
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
     }
+}
+
+/// Where a store is, who to be there, and how to behave.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Which backend.
+    pub kind: Kind,
+    /// Its endpoint.
+    pub url: String,
+    /// Its bucket.
+    pub bucket: String,
+    /// Who to be.
+    pub credentials: Credentials,
+    /// Deadlines and retries.
+    pub http: HttpSettings,
 }
 
 /// A store, and what must live as long as it does.
@@ -62,17 +64,16 @@ pub struct TestStore {
     pub store: Arc<dyn BlobStore>,
     /// The same as page-wise lister, where it is one.
     pub pages: Option<Arc<dyn PaginatedListStore>>,
-    /// The endpoint, for those who speak to the server directly.
-    pub url: String,
-    /// The bucket.
-    pub bucket: String,
-    _guard: Guard,
+    /// Where it is, for those who come another way.
+    pub site: Site,
+    guard: Guard,
 }
 
+/// What keeps the store's place alive.
 enum Guard {
     Nothing,
     Folder { _folder: tempfile::TempDir },
-    TinyS3 { _server: TinyS3 },
+    TinyS3(TinyS3),
 }
 
 impl TestStore {
@@ -80,21 +81,89 @@ impl TestStore {
     pub fn multipart(&self) -> Option<Arc<dyn MultipartStore>> {
         self.store.multipart_store()
     }
+
+    /// The embedded server.
+    ///
+    /// # Panics
+    /// If the store is of another kind.
+    pub fn tiny_s3(&self) -> &TinyS3 {
+        match &self.guard {
+            Guard::TinyS3(server) => server,
+            _ => panic!("{} has no embedded server", self.site.kind),
+        }
+    }
+
+    /// A fault proxy in front of the server, and the store as it is seen through it.
+    ///
+    /// # Panics
+    /// If the proxy cannot be started.
+    pub async fn through_proxy(&self, http: HttpSettings) -> (FaultProxy, Arc<dyn BlobStore>) {
+        let authority = self.site.url.split('/').nth(2).unwrap();
+        let upstream: SocketAddr = authority.parse().unwrap();
+        let proxy = FaultProxy::start(upstream).await.unwrap();
+        let url = self.site.url.replace(authority, &proxy.address().to_string());
+        let site = Site { url, http, ..self.site.clone() };
+        let store = site.connect().unwrap().0;
+        (proxy, store)
+    }
 }
 
-/// Makes a fresh store in a bucket of its own.
-///
-/// # Panics
-/// If the test bed does not run, or a server refuses.
-pub async fn fresh(kind: Kind) -> TestStore {
-    match kind {
-        Kind::SeaweedFs => on_s3(ServerKind::SeaweedFs, "seaweedfs").await,
-        Kind::Moto => on_s3(ServerKind::Moto, "minio").await,
-        Kind::Azurite => on_azurite().await,
-        Kind::Gcs => on_gcs().await,
-        Kind::TinyS3 => on_tiny_s3().await,
-        Kind::Folder => in_folder(),
-        Kind::Memory => in_memory(),
+type Connected = (Arc<dyn BlobStore>, Option<Arc<dyn PaginatedListStore>>);
+
+fn both<S: BlobStore + PaginatedListStore + Clone>(store: S) -> Connected {
+    (Arc::new(store.clone()), Some(Arc::new(store)))
+}
+
+impl Site {
+    /// Builds the backend.
+    ///
+    /// # Errors
+    /// What its builder refuses.
+    pub fn connect(&self) -> Result<Connected, Error> {
+        match self.kind {
+            Kind::SeaweedFs => self.s3("seaweedfs"),
+            Kind::Moto | Kind::TinyS3 => self.s3("minio"),
+            Kind::Azurite => self.azure(),
+            Kind::Gcs => self.gcs(),
+            Kind::Folder | Kind::Memory => Ok((lifeboat::store_from_url(&self.url)?, None)),
+        }
+    }
+
+    fn s3(&self, provider: &str) -> Result<Connected, Error> {
+        let key = StaticKey::new(&self.credentials.id, &self.credentials.secret);
+        let store = S3Compatible::new(provider, &self.bucket)
+            .with_region("us-east-1")
+            .with_endpoint(&self.url)
+            .with_credentials(lifeboat_s3::Credentials::Static(key))
+            .with_http(self.http.clone())
+            .build()?;
+        Ok(both(store))
+    }
+
+    fn azure(&self) -> Result<Connected, Error> {
+        let key = lifeboat_azure::Credentials::AccessKey(self.credentials.secret.clone());
+        let store = AzureBuilder::emulator(&self.url, &self.bucket)
+            .with_credentials(key)
+            .with_http(self.http.clone())
+            .build()?;
+        Ok(both(store))
+    }
+
+    fn gcs(&self) -> Result<Connected, Error> {
+        let key = ServiceAccountKey::from_pem(self.credentials.secret.as_bytes()).unwrap();
+        let signing =
+            GcpSigningCredential { email: self.credentials.id.clone(), private_key: Some(key) };
+        let bearer = GcpCredential { bearer: "test".into() };
+        let credentials = lifeboat_gcs::Credentials::Provider {
+            requests: Arc::new(StaticCredentialProvider::new(bearer)),
+            signing: Some(Arc::new(StaticCredentialProvider::new(signing))),
+        };
+        let store = GcsBuilder::new(&self.bucket)
+            .with_endpoint(&self.url)
+            .with_credentials(credentials)
+            .with_http(self.http.clone())
+            .build()?;
+        Ok(both(store))
     }
 }
 
@@ -105,78 +174,63 @@ pub fn http() -> HttpSettings {
     http
 }
 
-fn wrap<S>(store: S, url: String, bucket: String, guard: Guard) -> TestStore
-where
-    S: BlobStore + PaginatedListStore + Clone,
-{
-    let pages: Arc<dyn PaginatedListStore> = Arc::new(store.clone());
-    TestStore { store: Arc::new(store), pages: Some(pages), url, bucket, _guard: guard }
+/// Makes a fresh store in a bucket of its own.
+///
+/// # Panics
+/// If the test bed does not run, or a server refuses.
+pub async fn fresh(kind: Kind) -> TestStore {
+    match kind {
+        Kind::SeaweedFs => on_server(kind, ServerKind::SeaweedFs).await,
+        Kind::Moto => on_server(kind, ServerKind::Moto).await,
+        Kind::Azurite => on_server(kind, ServerKind::Azurite).await,
+        Kind::Gcs => on_server(kind, ServerKind::Gcs).await,
+        Kind::TinyS3 => tiny_s3(Options::default()).await,
+        Kind::Folder => in_folder(),
+        Kind::Memory => {
+            let url = format!("memory://{:016x}", rand::random::<u64>());
+            local(kind, url, Guard::Nothing)
+        }
+    }
 }
 
-async fn on_s3(kind: ServerKind, provider: &str) -> TestStore {
-    let endpoint = bed::endpoint(kind).unwrap();
-    let bucket = bed::fresh_bucket(kind).await.unwrap();
-    let key = StaticKey::new(&endpoint.credentials.id, &endpoint.credentials.secret);
-    let store = S3Compatible::new(provider, &bucket)
-        .with_region("us-east-1")
-        .with_endpoint(&endpoint.url)
-        .with_credentials(Credentials::Static(key))
-        .with_http(http())
-        .build()
-        .unwrap();
-    wrap(store, endpoint.url, bucket, Guard::Nothing)
-}
-
-async fn on_azurite() -> TestStore {
-    let endpoint = bed::endpoint(ServerKind::Azurite).unwrap();
-    let bucket = bed::fresh_bucket(ServerKind::Azurite).await.unwrap();
-    let store = AzureBuilder::emulator(&endpoint.url, &bucket).build().unwrap();
-    wrap(store, endpoint.url, bucket, Guard::Nothing)
-}
-
-async fn on_gcs() -> TestStore {
-    let endpoint = bed::endpoint(ServerKind::Gcs).unwrap();
-    // Versioned, so that old generations can be read, as some integration functions do.
-    let bucket = bed::fresh_versioned_gcs_bucket().await.unwrap();
-    let key = ServiceAccountKey::from_pem(endpoint.credentials.secret.as_bytes()).unwrap();
-    let signing =
-        GcpSigningCredential { email: endpoint.credentials.id.clone(), private_key: Some(key) };
-    let credentials = lifeboat_gcs::Credentials::Provider {
-        requests: Arc::new(StaticCredentialProvider::new(GcpCredential { bearer: "test".into() })),
-        signing: Some(Arc::new(StaticCredentialProvider::new(signing))),
+/// A fresh store on an embedded server with these options.
+///
+/// # Panics
+/// If the server cannot be started.
+pub async fn tiny_s3(options: Options) -> TestStore {
+    let server = TinyS3::start(options.bucket("bucket")).await.unwrap();
+    let site = Site {
+        kind: Kind::TinyS3,
+        url: server.url(),
+        bucket: "bucket".into(),
+        credentials: server.credentials().unwrap().clone(),
+        http: http(),
     };
-    let store = GcsBuilder::new(&bucket)
-        .with_endpoint(&endpoint.url)
-        .with_credentials(credentials)
-        .with_http(http())
-        .build()
-        .unwrap();
-    wrap(store, endpoint.url, bucket, Guard::Nothing)
+    open(site, Guard::TinyS3(server))
 }
 
-async fn on_tiny_s3() -> TestStore {
-    let server = TinyS3::start(Options::default().bucket("bucket")).await.unwrap();
-    let credentials = server.credentials().unwrap().clone();
-    let store = S3Compatible::new("minio", "bucket")
-        .with_region(server.region())
-        .with_endpoint(server.url())
-        .with_credentials(Credentials::Static(StaticKey::new(credentials.id, credentials.secret)))
-        .with_http(http())
-        .build()
-        .unwrap();
-    wrap(store, server.url(), "bucket".into(), Guard::TinyS3 { _server: server })
+async fn on_server(kind: Kind, server: ServerKind) -> TestStore {
+    let Endpoint { url, credentials, .. } = bed::endpoint(server).unwrap();
+    let bucket = match server {
+        // Versioned, so that old generations can be read, as some functions of the suite do.
+        ServerKind::Gcs => bed::fresh_versioned_gcs_bucket().await.unwrap(),
+        server => bed::fresh_bucket(server).await.unwrap(),
+    };
+    open(Site { kind, url, bucket, credentials, http: http() }, Guard::Nothing)
 }
 
 fn in_folder() -> TestStore {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());
-    let store = lifeboat::store_from_url(&url).unwrap();
-    let guard = Guard::Folder { _folder: folder };
-    TestStore { store, pages: None, url, bucket: String::new(), _guard: guard }
+    local(Kind::Folder, url, Guard::Folder { _folder: folder })
 }
 
-fn in_memory() -> TestStore {
-    let url = format!("memory://{:016x}", rand::random::<u64>());
-    let store = lifeboat::store_from_url(&url).unwrap();
-    TestStore { store, pages: None, url, bucket: String::new(), _guard: Guard::Nothing }
+fn local(kind: Kind, url: String, guard: Guard) -> TestStore {
+    let credentials = Credentials::new("", "");
+    open(Site { kind, url, bucket: String::new(), credentials, http: http() }, guard)
+}
+
+fn open(site: Site, guard: Guard) -> TestStore {
+    let (store, pages) = site.connect().unwrap();
+    TestStore { store, pages, site, guard }
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lifeboat::{BlobStore, Fleet, Location, find_config, open};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
 use crate::cli::Global;
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::Output;
 
@@ -59,5 +61,16 @@ impl Context {
         let target_end =
             if Arc::ptr_eq(source, target) { Arc::clone(&source_end) } else { wrap(target) };
         (source_end, target_end)
+    }
+
+    /// A view of `store` whose listings show the object `key` and nothing else.
+    pub(crate) async fn only(
+        &self,
+        store: Arc<dyn BlobStore>,
+        key: &Path,
+    ) -> Result<Arc<dyn BlobStore>> {
+        let object = store.head(key).await;
+        let object = object.map_err(|error| Failure::of_store(&*store, key, error))?;
+        Ok(Arc::new(Interruptible::new(store, self.interrupt.clone()).listing_only(object)))
     }
 }

@@ -142,7 +142,9 @@ impl Failure {
     /// Says on standard error what happened, for a person or a program.
     pub(crate) fn report(&self, json: bool) {
         match self {
-            Self::Error { error, .. } if json => say(&json!({ "error": to_json(error) }).to_string()),
+            Self::Error { error, .. } if json => {
+                say(&json!({ "error": to_json(error) }).to_string())
+            }
             Self::Error { error, .. } => say(to_text(error).trim_end()),
             Self::Interrupted if json => {
                 let error = json!({ "kind": "interrupted", "message": "interrupted" });

@@ -117,11 +117,18 @@ fn interrupted() -> object_store::Error {
 pub(crate) struct Interruptible {
     inner: Arc<dyn BlobStore>,
     interrupt: Interrupt,
+    only: Option<ObjectMeta>,
 }
 
 impl Interruptible {
     pub(crate) fn new(inner: Arc<dyn BlobStore>, interrupt: Interrupt) -> Self {
-        Self { inner, interrupt }
+        Self { inner, interrupt, only: None }
+    }
+
+    /// Lists this object, and nothing else: what is done to a tree can be done to one object.
+    pub(crate) fn listing_only(mut self, object: ObjectMeta) -> Self {
+        self.only = Some(object);
+        self
     }
 }
 
@@ -188,7 +195,11 @@ impl ObjectStore for Interruptible {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.interrupt.guard(self.inner.list(prefix))
+        let listing = match &self.only {
+            Some(object) => stream::iter([Ok(object.clone())]).boxed(),
+            None => self.inner.list(prefix),
+        };
+        self.interrupt.guard(listing)
     }
 
     fn list_with_offset(
@@ -247,8 +258,8 @@ impl BlobStore for Interruptible {
 #[cfg(test)]
 mod tests {
     use lifeboat::AnyStore;
-    use object_store::memory::InMemory;
     use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
 
     use super::*;
 

@@ -33,7 +33,8 @@ impl Output {
 
     /// Prints one JSON document, laid out for reading.
     pub(crate) fn document(self, value: &impl Serialize) -> Result {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Failure::output(error.into()))?;
+        let text =
+            serde_json::to_string_pretty(value).map_err(|error| Failure::output(error.into()))?;
         self.line(&text)
     }
 
@@ -41,6 +42,13 @@ impl Output {
     pub(crate) fn record(self, value: &impl Serialize) -> Result {
         let text = serde_json::to_string(value).map_err(|error| Failure::output(error.into()))?;
         self.line(&text)
+    }
+
+    /// Says one line to a person, on standard error; programs get it as data.
+    pub(crate) fn note(self, line: &str) {
+        if !self.json {
+            say(line);
+        }
     }
 
     /// A name as it may be printed: escaped on a terminal, which would obey control characters; as
@@ -57,9 +65,8 @@ pub(crate) fn say(line: &str) {
 
 /// Makes control characters, and those that reverse the direction of text, visible.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| {
-        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let harmful =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if !text.contains(harmful) {
         return Cow::Borrowed(text);
     }
@@ -103,7 +110,8 @@ impl Table {
             let mut line = String::new();
             for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
                 let fill = " ".repeat(width.saturating_sub(cell.chars().count()));
-                let (before, after) = if *right { (fill.as_str(), "") } else { ("", fill.as_str()) };
+                let (before, after) =
+                    if *right { (fill.as_str(), "") } else { ("", fill.as_str()) };
                 line += &format!("{before}{cell}{after}  ");
             }
             text += line.trim_end();

@@ -46,8 +46,27 @@ struct Counts {
 }
 
 impl Meter {
-    /// Starts watching. `label` says what is going on.
+    /// Watches a tree. `label` says what is going on.
     pub(crate) fn new(context: &Context, label: impl Into<String>) -> Self {
+        Self::start(context, label, !context.output.json)
+    }
+
+    /// Watches one object, whose failure is told by whoever asked for it.
+    pub(crate) fn quiet(context: &Context, label: impl Into<String>) -> Self {
+        Self::start(context, label, false)
+    }
+
+    /// Shows that something goes on that tells no progress.
+    pub(crate) fn waiting(context: &Context, label: impl Into<String>) -> Self {
+        let meter = Self::start(context, label, false);
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {elapsed}") {
+            meter.shared.bar.set_style(style);
+        }
+        meter.shared.bar.enable_steady_tick(Duration::from_millis(200));
+        meter
+    }
+
+    fn start(context: &Context, label: impl Into<String>, tells: bool) -> Self {
         let bar = if context.progress {
             ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
         } else {
@@ -61,7 +80,7 @@ impl Meter {
             label,
             bar,
             counts: Counts::default(),
-            tells: !context.output.json,
+            tells,
             interrupt: context.interrupt.clone(),
         });
         let lines = (context.progress && !on_terminal)
@@ -79,10 +98,11 @@ impl Drop for Meter {
     }
 }
 
+const TEMPLATE: &str = "{prefix} {bar:24} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
+
 fn style() -> ProgressStyle {
-    let template = "{prefix} {bar:24} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
     // The template is right (a test reads it); the default bar would do, too.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Shared {
@@ -94,6 +114,10 @@ impl Shared {
             ticks.tick().await;
             let bytes = self.counts.bytes.load(Ordering::Relaxed);
             let found = self.counts.bytes_found.load(Ordering::Relaxed);
+            if found == 0 {
+                say(&format!("{}: {} s", self.label, started.elapsed().as_secs()));
+                continue;
+            }
             say(&format!(
                 "{}: {}, {} of {}, {}",
                 self.label,
@@ -161,7 +185,6 @@ mod tests {
 
     #[test]
     fn template_of_the_bar_is_understood() {
-        let template = "{prefix} {bar:24} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
-        assert!(ProgressStyle::with_template(template).is_ok());
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
     }
 }

@@ -191,6 +191,7 @@ impl GcsBuilder {
         declared.parts = PartLimits::S3;
         let mut behaviour = Behaviour::new(declared);
         behaviour.trust = Trust::Declared;
+        behaviour.encode_signed_keys = true;
         behaviour.verify_reads = self.verify_reads;
         behaviour
     }

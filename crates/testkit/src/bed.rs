@@ -232,10 +232,7 @@ fn azure_container(endpoint: &Endpoint, name: &str) -> Result<Request<Body>> {
     build("PUT", &format!("{}/{name}?restype=container", endpoint.url), headers, "")
 }
 
-fn gcs_bucket(
-    endpoint: &Endpoint,
-    bucket: &serde_json::Value,
-) -> Result<Request<Body>> {
+fn gcs_bucket(endpoint: &Endpoint, bucket: &serde_json::Value) -> Result<Request<Body>> {
     let url = format!("{}/storage/v1/b?project=testbed", endpoint.url);
     let headers = vec![("content-type", "application/json".to_owned())];
     build("POST", &url, headers, &bucket.to_string())

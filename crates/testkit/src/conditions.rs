@@ -2,9 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use hyper::HeaderMap;
-use hyper::header::{
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
-};
+use hyper::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 
 /// What the conditions of a read say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

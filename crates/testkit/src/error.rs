@@ -13,13 +13,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The tests run without the servers that they need.
-    #[error("{variable} is not set: run the tests through `cargo testbed test`, which starts the servers and sets it")]
+    #[error(
+        "{variable} is not set: run the tests through `cargo testbed test`, which starts the servers and sets it"
+    )]
     NotRunning {
         /// The environment variable that says where the server is.
         variable: &'static str,
     },
     /// Nowhere to put the servers.
-    #[error("no place to install the test servers: run inside a cargo workspace or set {variable} to a folder")]
+    #[error(
+        "no place to install the test servers: run inside a cargo workspace or set {variable} to a folder"
+    )]
     NoFolder {
         /// The environment variable that names the folder.
         variable: &'static str,
@@ -43,7 +47,9 @@ pub enum Error {
         tail: String,
     },
     /// A server that does not exist for this kind of machine.
-    #[error("{what} is not published for {platform}: run these tests on Linux x86_64, or leave this server out with --servers")]
+    #[error(
+        "{what} is not published for {platform}: run these tests on Linux x86_64, or leave this server out with --servers"
+    )]
     Platform {
         /// The server.
         what: &'static str,

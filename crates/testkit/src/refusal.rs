@@ -36,7 +36,7 @@ impl Refusal {
                 .text("Code", self.code)
                 .text("Message", &self.message)
                 .each(&self.details, |document, (name, value)| document.text(name, value))
-                .text("RequestId", format!("{:016X}", rand::random::<u64>()))
+                .text("RequestId", &format!("{:016X}", rand::random::<u64>()))
         });
         xml(self.status, document, Vec::new())
     }
@@ -67,6 +67,6 @@ pub(crate) fn xml(status: u16, document: Document, headers: Headers) -> Response
 }
 
 /// A header pair.
-pub(crate) fn header(name: &str, value: impl ToString) -> (String, String) {
+pub(crate) fn header(name: &str, value: &(impl ToString + ?Sized)) -> (String, String) {
     (name.to_owned(), value.to_string())
 }

@@ -11,8 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 /// What Signature Version 4 leaves unescaped in queries (RFC 3986 unreserved characters).
-const UNRESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The REST version that Shared Key requests name; every emulator release still knows it.
 const AZURE_VERSION: &str = "2021-12-02";
@@ -124,7 +123,7 @@ pub(crate) fn azure_headers(
         "\n".repeat(12)
     );
     for (name, value) in query {
-        to_sign.push_str(&format!("\n{name}:{value}"));
+        to_sign.extend(["\n", name, ":", value]);
     }
     let key = BASE64_STANDARD
         .decode(key)

@@ -17,16 +17,16 @@ impl Document {
 
     /// Adds `<name>inside</name>`.
     pub(crate) fn nest(mut self, name: &str, inside: impl FnOnce(Self) -> Self) -> Self {
-        self.0.push_str(&format!("<{name}>"));
+        self.0.extend(["<", name, ">"]);
         self = inside(self);
         // A namespace belongs to the opening tag only.
         let name = name.split(' ').next().unwrap_or(name);
-        self.0.push_str(&format!("</{name}>"));
+        self.0.extend(["</", name, ">"]);
         self
     }
 
     /// Adds an element with text.
-    pub(crate) fn text(self, name: &str, text: impl ToString) -> Self {
+    pub(crate) fn text(self, name: &str, text: &(impl ToString + ?Sized)) -> Self {
         self.nest(name, |mut document| {
             escape_into(&text.to_string(), &mut document.0);
             document
@@ -36,7 +36,7 @@ impl Document {
     /// Adds an element with text where there is one.
     pub(crate) fn maybe(self, name: &str, text: Option<impl ToString>) -> Self {
         match text {
-            Some(text) => self.text(name, text),
+            Some(text) => self.text(name, &text),
             None => self,
         }
     }
@@ -64,7 +64,7 @@ fn escape_into(text: &str, out: &mut String) {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            '\r' | '\n' | '\t' => out.push_str(&format!("&#{};", u32::from(character))),
+            '\r' | '\n' | '\t' => out.extend(["&#", &u32::from(character).to_string(), ";"]),
             other => out.push(other),
         }
     }
@@ -138,7 +138,7 @@ mod tests {
                     .each([key, "plain"], |document, key| {
                         document.nest("Object", |document| document.text("Key", key))
                     })
-                    .text("Quiet", true)
+                    .text("Quiet", "true")
             })
             .finish();
         let read = records(written.as_bytes(), "Object").expect("XML");

@@ -45,7 +45,12 @@ pub(crate) struct Body {
 impl Body {
     pub(crate) fn new(object: GetResult) -> Self {
         let announced = object.range.end.saturating_sub(object.range.start);
-        Self { stream: object.into_stream(), pending: Bytes::new(), announced, came: 0 }
+        Self {
+            stream: object.into_stream().fuse().boxed(),
+            pending: Bytes::new(),
+            announced,
+            came: 0,
+        }
     }
 
     /// Whether all announced bytes were handed out; the end itself may still be an error.

@@ -71,8 +71,8 @@ impl Finding {
     fn of_own_error(error: &object_store::Error) -> Option<Self> {
         causes(error).find_map(|cause| {
             if let Some(own) = cause.downcast_ref::<Error>() {
-                // Its own remedy is part of its text.
-                return Some(Self::new(own.kind(), &own.to_string()));
+                let remedy = own.remedy().map(str::to_owned);
+                return Some(Self { kind: own.kind(), message: message_of(own), remedy });
             }
             let integrity = cause.downcast_ref::<IntegrityError>()?;
             let found = Self::new(ErrorKind::Integrity, &integrity.to_string());
@@ -94,7 +94,7 @@ impl Finding {
                 Self::new(ErrorKind::NotSupported, "the store cannot do this")
             }
             E::InvalidPath { source } => {
-                let message = format!("not a valid key: {source}");
+                let message = format!("not a valid key: {}", printable(&source.to_string()));
                 Self::new(ErrorKind::Configuration, &message).advise("rename it")
             }
             _ => return None,
@@ -103,6 +103,10 @@ impl Finding {
 
     fn of_class(store: &dyn BlobStore, error: &object_store::Error) -> Self {
         match store.classify(error).class {
+            Class::Denied if store.identity().provider() == "file" => {
+                Self::new(ErrorKind::Local, "access denied")
+                    .advise("check the permissions of the file and of the folders above it")
+            }
             Class::Denied => Self::new(ErrorKind::Denied, "access denied")
                 .advise("check what the credentials are allowed to do with this key"),
             Class::Fault(fault) => Self::of_fault(fault),
@@ -119,20 +123,41 @@ impl Finding {
                 Self::new(ErrorKind::Credentials, "the provider does not accept the credentials")
                     .advise("check the credentials, and that the clock is right")
             }
-            Fault::Slow => {
-                Self::new(ErrorKind::Unavailable, "the provider did not answer in time")
+            Fault::Slow => Self::new(ErrorKind::Unavailable, "the provider did not answer in time"),
+            _ => {
+                Self::new(ErrorKind::Unavailable, "the provider cannot be reached or cannot serve")
             }
-            _ => Self::new(ErrorKind::Unavailable, "the provider cannot be reached or cannot serve"),
         }
     }
 
     /// Refused for what it says, on the wire or by the local machine.
     fn of_answer(error: &object_store::Error) -> Self {
-        if causes(error).any(|cause| cause.is::<io::Error>()) && WireFailure::find(error).is_none() {
+        if causes(error).any(<dyn StdError>::is::<io::Error>) && WireFailure::find(error).is_none()
+        {
             return Self::new(ErrorKind::Local, "the local machine refused the operation");
         }
         Self::new(ErrorKind::Denied, "the provider refused the request")
     }
+}
+
+/// What an error of ours says, without what is said beside it.
+fn message_of(own: &Error) -> String {
+    let text = own.to_string();
+    let before = match (own.backend(), own.key()) {
+        (Some(backend), Some(key)) => format!("{backend}, key `{key}`: "),
+        (Some(backend), None) => format!("{backend}: "),
+        (None, Some(key)) => format!("key `{key}`: "),
+        (None, None) => String::new(),
+    };
+    let after = own.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    let message = text.strip_prefix(&before).unwrap_or(&text);
+    message.strip_suffix(&after).unwrap_or(message).to_owned()
+}
+
+/// Names in a text may hold what a terminal obeys.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 /// Status and vendor code of the last attempt.
@@ -198,5 +223,25 @@ mod tests {
             let text = error.to_string();
             assert_eq!(kind_of(error), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_is_said_twice_when_the_cause_is_an_error_of_ours() {
+        let store = AnyStore::new(InMemory::new(), Identity::new("memory", "", "a"));
+        let own = Error::new(ErrorKind::Local, "disk full")
+            .with_backend("inner")
+            .with_key("k")
+            .with_remedy("make room");
+        let described = describe(&store, &"k".into(), own.into());
+        assert_eq!(described.to_string(), "memory.a, key `k`: disk full; make room");
+        assert_eq!(described.remedy(), Some("make room"));
+    }
+
+    #[test]
+    fn control_characters_in_names_are_not_printed() {
+        let source = Path::parse("a\u{1b}[2J").unwrap_err();
+        let store = AnyStore::new(InMemory::new(), Identity::new("memory", "", "a"));
+        let text = describe(&store, &"k".into(), source.into()).to_string();
+        assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}"), "{text}");
     }
 }

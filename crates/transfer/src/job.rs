@@ -3,7 +3,7 @@
 use lifeboat_core::{BlobStore, Error, ErrorKind};
 use object_store::path::Path;
 
-use crate::body::{BodyError, WrongLength};
+use crate::body::BodyError;
 use crate::budget::Budget;
 use crate::{CopyOptions, Progress, describe};
 
@@ -49,7 +49,7 @@ impl Job<'_> {
                      {} bytes and objects of {} bytes",
                     limits.max_parts, limits.max_part_size, limits.max_object_size
                 );
-                self.error(ErrorKind::NotSupported, message, self.target, to)
+                error_at(self.target, to, ErrorKind::NotSupported, message)
                     .with_remedy("copy it to a store with larger limits, or split it")
             },
         )
@@ -61,27 +61,24 @@ impl Job<'_> {
     pub(crate) fn is_one_store(&self) -> bool {
         is_one_store(self.source, self.target)
     }
+}
 
-    pub(crate) fn read_failed(&self, from: &Path, error: BodyError) -> Error {
-        match error {
-            BodyError::Source(error) => describe(self.source, from, error),
-            BodyError::Length(length) => self.wrong_length(from, length),
-        }
-    }
+/// An error about one key of one store.
+pub(crate) fn error_at(
+    store: &dyn BlobStore,
+    key: &Path,
+    kind: ErrorKind,
+    message: impl Into<String>,
+) -> Error {
+    Error::new(kind, message).with_backend(store.identity().id()).with_key(key)
+}
 
-    fn wrong_length(&self, from: &Path, length: WrongLength) -> Error {
-        self.error(ErrorKind::Integrity, length.to_string(), self.source, from)
-            .with_remedy("copy it again when nobody writes to it")
-    }
-
-    pub(crate) fn error(
-        &self,
-        kind: ErrorKind,
-        message: impl Into<String>,
-        store: &dyn BlobStore,
-        key: &Path,
-    ) -> Error {
-        Error::new(kind, message).with_backend(store.identity().id()).with_key(key)
+/// Why a body of `store` did not come to its end.
+pub(crate) fn read_failed(store: &dyn BlobStore, key: &Path, error: BodyError) -> Error {
+    match error {
+        BodyError::Source(error) => describe(store, key, error),
+        BodyError::Length(length) => error_at(store, key, ErrorKind::Integrity, length.to_string())
+            .with_remedy("try again when nobody writes to it"),
     }
 }
 

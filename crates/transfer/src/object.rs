@@ -10,7 +10,7 @@ use object_store::{
 use crate::attributes::{carried, has_metadata};
 use crate::body::Body;
 use crate::budget::{Budget, Reserved};
-use crate::job::{Job, Plan};
+use crate::job::{Job, Plan, error_at, read_failed};
 use crate::upload::{Bounds, Failure, send_parts};
 use crate::{CopyOptions, Progress, describe};
 
@@ -81,7 +81,7 @@ impl Job<'_> {
         if self.is_one_store() {
             if from == to {
                 let message = "source and target are the same object";
-                return Err(self.error(ErrorKind::Configuration, message, self.target, to));
+                return Err(error_at(self.target, to, ErrorKind::Configuration, message));
             }
             if let Some(copied) = self.copy_within(from, to, listed).await? {
                 return Ok(copied);
@@ -126,8 +126,7 @@ impl Job<'_> {
             }
             expected = object.meta.size;
         }
-        Err(self
-            .error(ErrorKind::Integrity, "the object keeps growing", self.source, from)
+        Err(error_at(self.source, from, ErrorKind::Integrity, "the object keeps growing")
             .with_remedy("copy it again when nobody writes to it"))
     }
 
@@ -148,7 +147,10 @@ impl Job<'_> {
         }
         match store.copy_opts(from, to, ServerCopy::default()).await {
             Ok(()) => {}
-            Err(object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. }) => {
+            Err(
+                object_store::Error::NotSupported { .. }
+                | object_store::Error::NotImplemented { .. },
+            ) => {
                 return Ok(None);
             }
             Err(error) => return Err(describe(store, from, error)),
@@ -167,8 +169,7 @@ impl Job<'_> {
             return Ok(meta);
         }
         let message = format!("the copy has {} bytes, but {size} were sent", meta.size);
-        Err(self
-            .error(ErrorKind::Integrity, message, self.target, to)
+        Err(error_at(self.target, to, ErrorKind::Integrity, message)
             .with_remedy("copy it again; if nobody else writes this key, tell the provider"))
     }
 
@@ -180,13 +181,14 @@ impl Job<'_> {
         if !self.options.drop_attributes {
             return Err(self.attributes_refused(to));
         }
-        let standard = attributes.iter().filter(|(name, _)| !matches!(name, Attribute::Metadata(_)));
+        let standard =
+            attributes.iter().filter(|(name, _)| !matches!(name, Attribute::Metadata(_)));
         Ok(standard.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     fn attributes_refused(&self, to: &Path) -> Error {
         let message = "the target does not keep the attributes of this object";
-        self.error(ErrorKind::NotSupported, message, self.target, to)
+        error_at(self.target, to, ErrorKind::NotSupported, message)
             .with_remedy("copy to another store, or allow attributes to be dropped")
     }
 }
@@ -203,8 +205,10 @@ struct Transfer<'a> {
 impl<'a> Transfer<'a> {
     async fn whole(self, mut body: Body, memory: Reserved<'_>) -> Result<Copied, Error> {
         let mut pieces = Vec::new();
-        while let Some(piece) =
-            body.read(u64::MAX).await.map_err(|error| self.job.read_failed(self.from, error))?
+        while let Some(piece) = body
+            .read(u64::MAX)
+            .await
+            .map_err(|error| read_failed(self.job.source, self.from, error))?
         {
             self.job.progress.bytes(piece.len() as u64);
             pieces.push(piece);
@@ -242,12 +246,10 @@ impl<'a> Transfer<'a> {
                 let e_tag = result.e_tag.or(meta.e_tag);
                 Ok(Copied { size: self.size, e_tag, parts, server_side: false })
             }
-            Err(error) => Err(match upload.abort().await {
-                Ok(()) => error,
-                Err(_) => error.with_remedy(
-                    "aborting the upload failed too: remove unfinished uploads at the target",
-                ),
-            }),
+            Err(error) => match upload.abort().await {
+                Ok(()) => Err(error),
+                Err(_) => Err(with_leftover(error)),
+            },
         }
     }
 
@@ -276,7 +278,7 @@ impl<'a> Transfer<'a> {
         let bounds = Bounds { part_size, parts_in_flight, budget: self.job.budget };
         let sent = send_parts(upload, body, &bounds, memory, self.job.progress).await;
         let parts = sent.map_err(|failure| match failure {
-            Failure::Source(error) => self.job.read_failed(self.from, error),
+            Failure::Source(error) => read_failed(self.job.source, self.from, error),
             Failure::Target(error) => describe(self.job.target, self.to, error),
         })?;
         let result = upload.complete().await;
@@ -284,9 +286,8 @@ impl<'a> Transfer<'a> {
     }
 
     fn is_refusal_of_attributes(&self, error: &object_store::Error) -> bool {
-        use object_store::Error as E;
-        !self.attributes.is_empty()
-            && matches!(error, E::NotImplemented { .. } | E::NotSupported { .. })
+        let refused = matches!(error, object_store::Error::NotImplemented { .. });
+        refused && !self.attributes.is_empty()
     }
 
     fn may_drop_attributes(&self, error: object_store::Error) -> Result<(), Error> {
@@ -295,4 +296,14 @@ impl<'a> Transfer<'a> {
         }
         Err(self.job.attributes_refused(self.to).with_source(error))
     }
+}
+
+/// Aborting failed too, which usually has the same reason as what failed first.
+fn with_leftover(error: Error) -> Error {
+    let leftover = "the upload could not be aborted: remove unfinished uploads at the target";
+    let remedy = match error.remedy() {
+        Some(remedy) => format!("{remedy}; {leftover}"),
+        None => leftover.to_owned(),
+    };
+    error.with_remedy(remedy)
 }

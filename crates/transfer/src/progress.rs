@@ -5,7 +5,8 @@ use object_store::path::Path;
 
 /// Watches a copy. Every call must return at once; `()` watches nothing.
 ///
-/// Each started key is later either finished or failed, unless the copy is dropped.
+/// Each started key is later either finished or failed, unless the copy is dropped. A key that could
+/// not even be opened fails without having started.
 pub trait Progress: Send + Sync {
     /// That many more objects, with that many bytes in total, are to be copied.
     fn discovered(&self, objects: u64, bytes: u64);

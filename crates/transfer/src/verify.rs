@@ -8,7 +8,8 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, GetOptions, GetResult, ObjectStoreExt};
 
 use crate::attributes::differences;
-use crate::body::{Body, BodyError};
+use crate::body::Body;
+use crate::job::read_failed;
 use crate::tree::{Listing, moved};
 use crate::{CopyOptions, describe};
 
@@ -207,28 +208,19 @@ impl Pair<'_> {
         copy: &Path,
         other: GetResult,
     ) -> Result<Option<u64>, Error> {
-        let failed = |store: &dyn BlobStore, key: &Path, error| match error {
-            BodyError::Source(error) => describe(store, key, error),
-            BodyError::Length(length) => {
-                let kind = lifeboat_core::ErrorKind::Integrity;
-                Error::new(kind, length.to_string())
-                    .with_backend(store.identity().id())
-                    .with_key(key)
-            }
-        };
         let (mut ours, mut theirs) = (Body::new(original), Body::new(other));
         let mut offset = 0;
         let mut expected = Bytes::new();
         loop {
             if expected.is_empty() {
                 let piece = ours.read(u64::MAX).await;
-                expected = match piece.map_err(|error| failed(self.source, key, error))? {
+                expected = match piece.map_err(|error| read_failed(self.source, key, error))? {
                     Some(piece) => piece,
                     None => break,
                 };
             }
             let piece = theirs.read(expected.len() as u64).await;
-            let piece = piece.map_err(|error| failed(self.target, copy, error))?;
+            let piece = piece.map_err(|error| read_failed(self.target, copy, error))?;
             // Both announced the same length, so neither ends before the other.
             let Some(piece) = piece else { return Ok(Some(offset)) };
             let wanted = expected.split_to(piece.len());
@@ -238,7 +230,7 @@ impl Pair<'_> {
             }
             offset += piece.len() as u64;
         }
-        let end = theirs.read(1).await.map_err(|error| failed(self.target, copy, error))?;
+        let end = theirs.read(1).await.map_err(|error| read_failed(self.target, copy, error))?;
         Ok(end.map(|_| offset))
     }
 

@@ -5,7 +5,6 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Completions, Man};
 use crate::context::Context;
 use crate::exit::{Failure, Result};
-use crate::output::say;
 
 /// Prints a completion script.
 pub(crate) fn completions(context: &Context, arguments: &Completions) -> Result {
@@ -24,6 +23,6 @@ pub(crate) fn man(context: &Context, arguments: &Man) -> Result {
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
         .map_err(|error| Failure::local(format!("cannot write to {}", folder.display()), error))?;
-    say(&format!("manual pages written to {}", folder.display()));
+    context.output.note(&format!("manual pages written to {}", folder.display()));
     Ok(())
 }

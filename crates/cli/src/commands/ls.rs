@@ -104,7 +104,12 @@ impl Listing<'_> {
                 self.folder(folder)?;
             }
         }
-        found.objects.iter().filter(|object| !is_reserved(&object.location)).try_for_each(|object| self.object(object))
+        for object in &found.objects {
+            if !self.is_hidden(&object.location) {
+                self.object(object)?;
+            }
+        }
+        Ok(())
     }
 
     fn folder(&mut self, key: &Path) -> Result {
@@ -115,7 +120,11 @@ impl Listing<'_> {
         }
         let name = format!("{}/", self.name(key));
         let name = output.name(&name);
-        if self.long { output.line(&format!("{:>14}  {:20}  {name}", "-", "-")) } else { output.line(&name) }
+        if self.long {
+            output.line(&format!("{:>14}  {:20}  {name}", "-", "-"))
+        } else {
+            output.line(&name)
+        }
     }
 
     fn object(&mut self, object: &ObjectMeta) -> Result {

@@ -63,8 +63,11 @@ impl Removal<'_> {
     async fn one(&mut self, place: &Location) -> std::result::Result<(), Error> {
         let describe = |error| lifeboat::transfer::describe(&*place.store, &place.path, error);
         if place.path.is_root() {
-            return Err(Error::new(ErrorKind::Configuration, format!("`{}` names no object", place.text))
-                .with_remedy("name an object, or add -r to remove everything"));
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                format!("`{}` names no object", place.text),
+            )
+            .with_remedy("name an object, or add -r to remove everything"));
         }
         match place.store.head(&place.path).await {
             Ok(_) => {}
@@ -128,7 +131,11 @@ impl Removal<'_> {
             let report = json!({ "removed": self.removed, "failures": failures });
             self.context.output.document(&report)?;
         } else {
-            say(&format!("removed {} {}", self.removed, if self.removed == 1 { "object" } else { "objects" }));
+            say(&format!(
+                "removed {} {}",
+                self.removed,
+                if self.removed == 1 { "object" } else { "objects" }
+            ));
         }
         match Exit::of_all(self.removed > 0, self.failures.iter()) {
             Exit::Ok => Ok(()),

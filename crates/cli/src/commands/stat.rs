@@ -60,7 +60,10 @@ impl Report {
         lines.extend(self.attributes.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
         lines.extend(self.metadata.iter().map(|(k, v)| (format!("metadata {k}"), v.clone())));
         let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        lines.iter().map(|(name, value)| format!("{:width$}  {}\n", escape(name), escape(value))).collect()
+        lines
+            .iter()
+            .map(|(name, value)| format!("{:width$}  {}\n", escape(name), escape(value)))
+            .collect()
     }
 
     fn size_in_words(&self) -> String {

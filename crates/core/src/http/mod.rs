@@ -31,6 +31,7 @@ mod shaping;
 mod store;
 mod trace;
 mod upload;
+mod validate;
 
 pub use checksum::{Algorithm, Checksum, body_checksum};
 pub use connector::WireConnector;

@@ -16,6 +16,7 @@ use super::exchange::Operation;
 use super::operating::Operating;
 use super::store::WireStore;
 use super::trace::Trace;
+use super::validate;
 use crate::ErrorKind;
 
 #[async_trait]
@@ -31,6 +32,7 @@ impl<S: ObjectStore + Signer + MultipartStore> MultipartStore for WireStore<S> {
         path: &Path,
         options: PutMultipartOptions,
     ) -> Result<MultipartId> {
+        validate::attributes(&options.attributes)?;
         let create = self.inner.create_multipart_opts(path, options);
         self.run(Operation::MultipartCreate, Some(path), create).await
     }

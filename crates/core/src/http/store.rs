@@ -19,6 +19,8 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::dialect::Dialect;
 use super::exchange::Operation;
 use super::failure::WireFailure;
@@ -27,6 +29,7 @@ use super::multipart::TracedUpload;
 use super::operating::{Operating, Shared};
 use super::shaping::ShapedUpload;
 use super::trace::Trace;
+use super::validate;
 use crate::conditions::{self, ConditionGate, Trust};
 use crate::reserved::RESERVED_PREFIX;
 use crate::{
@@ -68,6 +71,9 @@ pub struct Behaviour {
     /// Whether the provider can list from after a key. Where it cannot, or does not list in key
     /// order, listings with an offset are filtered here.
     pub native_offset: bool,
+    /// Whether the client forgets to percent-encode keys in presigned URLs, as `object_store` 0.14.2
+    /// does for Google: a URL for `a%20b` then reads and writes `a b`.
+    pub encode_signed_keys: bool,
     /// Check whole-object reads against the provider's checksum.
     pub verify_reads: bool,
     /// Whether `ETag`s serve as checksums.
@@ -82,6 +88,7 @@ impl Behaviour {
             trust: Trust::Probed,
             copy_create: CopyCreate::Native,
             native_offset: true,
+            encode_signed_keys: false,
             verify_reads: true,
             etags: EtagDigest::Never,
         }
@@ -212,6 +219,17 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
         }
     }
 
+    /// The key as the client is to be given it for a presigned URL.
+    fn key_to_sign(&self, key: &Path) -> Result<Path> {
+        /// RFC 3986, unreserved characters, and the delimiter of keys.
+        const KEPT: &AsciiSet =
+            &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+        if !self.shared().behaviour.encode_signed_keys {
+            return Ok(key.clone());
+        }
+        Ok(Path::parse(utf8_percent_encode(key.as_ref(), KEPT).to_string())?)
+    }
+
     fn listing(
         &self,
         inner: BoxStream<'static, Result<ObjectMeta>>,
@@ -263,6 +281,8 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        validate::attributes(&options.attributes)?;
+        validate::mode(&options.mode)?;
         if options.mode == PutMode::Overwrite {
             let put = self.inner.put_opts(location, payload, options);
             return self.run(Operation::Put, Some(location), put).await;
@@ -279,6 +299,7 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
+        validate::attributes(&options.attributes)?;
         let create = self.inner.put_multipart_opts(location, options);
         let inner = self.run(Operation::MultipartCreate, Some(location), create).await?;
         let upload: Box<dyn MultipartUpload> = Box::new(TracedUpload {
@@ -295,6 +316,7 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        validate::conditions(&options)?;
         let operation = if options.head { Operation::Head } else { Operation::Get };
         let whole_object = !options.head && options.range.is_none();
         let trace = Arc::new(Trace::new(operation).with_whole_object(whole_object));
@@ -484,7 +506,8 @@ impl<S: ObjectStore + Signer + MultipartStore + PaginatedListStore> PaginatedLis
 #[deny(clippy::missing_trait_methods)]
 impl<S: ObjectStore + Signer + MultipartStore> Signer for WireStore<S> {
     async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
-        let sign = self.inner.signed_url(method, path, expires_in);
+        let key = self.key_to_sign(path)?;
+        let sign = self.inner.signed_url(method, &key, expires_in);
         self.run(Operation::Sign, Some(path), sign).await
     }
 
@@ -495,7 +518,8 @@ impl<S: ObjectStore + Signer + MultipartStore> Signer for WireStore<S> {
         expires_in: Duration,
         options: &SignedUrlOptions,
     ) -> Result<Url> {
-        let sign = self.inner.signed_url_opts(method, path, expires_in, options);
+        let key = self.key_to_sign(path)?;
+        let sign = self.inner.signed_url_opts(method, &key, expires_in, options);
         self.run(Operation::Sign, Some(path), sign).await
     }
 
@@ -505,7 +529,8 @@ impl<S: ObjectStore + Signer + MultipartStore> Signer for WireStore<S> {
         paths: &[Path],
         expires_in: Duration,
     ) -> Result<Vec<Url>> {
-        let sign = self.inner.signed_urls(method, paths, expires_in);
+        let keys = paths.iter().map(|path| self.key_to_sign(path)).collect::<Result<Vec<_>>>()?;
+        let sign = self.inner.signed_urls(method, &keys, expires_in);
         self.run(Operation::Sign, None, sign).await
     }
 }

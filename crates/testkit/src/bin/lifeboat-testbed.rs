@@ -13,6 +13,9 @@ use tokio::process::{Child, Command};
 /// How long the command may take to end after it was asked to.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
+/// How many lines of each server's log are shown when the command failed.
+const TAIL: usize = 5;
+
 /// Installs real storage servers and runs tests against them.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -85,8 +88,7 @@ async fn install(kinds: &[ServerKind]) -> Result<()> {
 async fn start(kinds: &[ServerKind]) -> Result<Vec<Server>> {
     install(kinds).await?;
     let begun = Instant::now();
-    let starting: Vec<_> =
-        kinds.iter().map(|&kind| tokio::spawn(Server::start(kind))).collect();
+    let starting: Vec<_> = kinds.iter().map(|&kind| tokio::spawn(Server::start(kind))).collect();
     let mut started = Vec::new();
     for server in starting {
         started.push(server.await.map_err(|error| Error::Invalid(error.to_string()))??);
@@ -150,7 +152,8 @@ async fn run(kinds: &[ServerKind], command: &[OsString]) -> Result<ExitCode> {
     if code != ExitCode::SUCCESS {
         for server in &mut servers {
             server.keep_log();
-            eprintln!("log of {}: {}", server.kind(), server.log().display());
+            let tail = servers::last_lines(server.log(), TAIL).replace('\n', "\n  ");
+            eprintln!("log of {}: {}\n  {tail}", server.kind(), server.log().display());
         }
     }
     stop(servers).await?;

@@ -125,9 +125,10 @@ impl Backend {
     /// Whether a bucket is there.
     pub(super) async fn bucket(&self, bucket: &str) -> Result<()> {
         let url = format!("{}/storage/v1/b/{}", self.url, escape(bucket));
-        self.json("GET", &url).await.map(drop).map_err(|_| {
-            Refusal::new(404, "NoSuchBucket", "The specified bucket does not exist.")
-        })
+        self.json("GET", &url)
+            .await
+            .map(drop)
+            .map_err(|_| Refusal::new(404, "NoSuchBucket", "The specified bucket does not exist."))
     }
 
     /// An object's metadata, of one generation or of the live one.
@@ -139,7 +140,7 @@ impl Backend {
     ) -> Result<Metadata> {
         let mut url = self.object_url(bucket, object);
         if let Some(generation) = generation {
-            url.push_str(&format!("?generation={}", escape(generation)));
+            url.extend(["?generation=", &escape(generation)]);
         }
         self.json("GET", &url).await.map(Metadata)
     }
@@ -181,7 +182,7 @@ impl Backend {
             escape(object)
         );
         if let Some(generation) = condition {
-            url.push_str(&format!("&ifGenerationMatch={}", escape(generation)));
+            url.extend(["&ifGenerationMatch=", &escape(generation)]);
         }
         let boundary = format!("lifeboat-{:032x}", rand::random::<u128>());
         let request = Request::post(url)

@@ -81,7 +81,8 @@ fn make(path: &Path) -> Result<()> {
     let pair = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
     let body = BASE64_STANDARD.encode(der.as_ref());
-    let lines: Vec<&str> = body.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
     let pem = format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"));
     let folder = path.parent().unwrap_or(Path::new("."));
     let action = format!("write {}", path.display());
@@ -126,7 +127,8 @@ impl Verifier {
 }
 
 fn check_time(date: &str, expires: &str) -> std::result::Result<(), Refusal> {
-    let malformed = |what: &str| Refusal::new(400, "InvalidArgument", format!("{what} is malformed."));
+    let malformed =
+        |what: &str| Refusal::new(400, "InvalidArgument", format!("{what} is malformed."));
     let made = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ")
         .map_err(|_| malformed("X-Goog-Date"))?
         .and_utc();
@@ -154,7 +156,9 @@ fn canonical_request(call: &Call, signed: &str, host: &str) -> String {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok().filter(|p| p.len() == 2)?, 16).ok())
+        .map(|pair| {
+            u8::from_str_radix(str::from_utf8(pair).ok().filter(|p| p.len() == 2)?, 16).ok()
+        })
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! Listings: version 2 of the XML API's, from the JSON API's pages.
 
-use super::backend::Metadata;
 use super::Shared;
+use super::backend::Metadata;
 use crate::call::{Answer, Call};
 use crate::refusal::{Refusal, xml};
 use crate::signing::escape;
@@ -31,7 +31,7 @@ impl Shared {
         let document = Document::new().nest("ListBucketResult", |document| {
             document
                 .text("Name", &call.bucket)
-                .text("IsTruncated", token.is_some())
+                .text("IsTruncated", &token.is_some())
                 .maybe("NextContinuationToken", token)
                 .each(items, contents)
                 .each(prefixes.iter().filter_map(|prefix| prefix.as_str()), |document, prefix| {
@@ -48,8 +48,8 @@ fn contents(document: Document, item: &Metadata) -> Document {
             .text("Key", item.name())
             .text("Generation", item.generation())
             .text("LastModified", item.updated())
-            .text("ETag", item.etag())
-            .text("Size", item.size())
+            .text("ETag", &item.etag())
+            .text("Size", &item.size())
     })
 }
 
@@ -71,7 +71,7 @@ fn parameters(call: &Call) -> Result<String, Refusal> {
     ];
     for (name, field) in names {
         if let Some(value) = call.query.text(name) {
-            parameters.push_str(&format!("&{field}={}", escape(value)));
+            parameters.extend(["&", field, "=", &escape(value)]);
         }
     }
     Ok(parameters)

@@ -93,8 +93,7 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body
     let (bucket, key) = bucket_and_key(path);
     let (path, query) = (path.to_owned(), Query::of(request.uri()));
     let (parts, body) = request.into_parts();
-    let call =
-        Call { method: parts.method, path, query, headers: parts.headers, bucket, key };
+    let call = Call { method: parts.method, path, query, headers: parts.headers, bucket, key };
     let answer = match shared.authenticate(&call) {
         Ok(()) => shared.dispatch(&call, body).await,
         Err(refusal) => Err(refusal),

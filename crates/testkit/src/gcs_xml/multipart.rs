@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::Shared;
 use super::digest::{Expected, checked};
 use super::objects::{attributes, broken, written};
-use super::Shared;
 use crate::call::{Answer, Call};
 use crate::conditions::names;
 use crate::error::BoxError;
@@ -93,10 +93,7 @@ impl Shared {
         let upload = Upload { target, attributes, parts: BTreeMap::new(), folder };
         self.uploads.with(|open| open.insert(id.clone(), upload));
         let document = Document::new().nest("InitiateMultipartUploadResult", |document| {
-            document
-                .text("Bucket", &call.bucket)
-                .text("Key", &call.key)
-                .text("UploadId", &id)
+            document.text("Bucket", &call.bucket).text("Key", &call.key).text("UploadId", &id)
         });
         Ok(xml(200, document, Vec::new()))
     }
@@ -117,14 +114,14 @@ impl Shared {
             if was_bad { Refusal::new(400, "BadDigest", error.to_string()) } else { broken(error) }
         })?;
         let etag = part.etag.clone();
-        let kept = self.uploads.with(|open| {
-            open.get_mut(id).map(|upload| upload.parts.insert(number, part))
-        });
+        let kept = self
+            .uploads
+            .with(|open| open.get_mut(id).map(|upload| upload.parts.insert(number, part)));
         let replaced = kept.ok_or_else(no_upload)?;
         if let Some(replaced) = replaced {
             tokio::fs::remove_file(replaced.path).await.map_err(broken)?;
         }
-        Ok(answer(200, vec![header("etag", etag)], full("")))
+        Ok(answer(200, vec![header("etag", &etag)], full("")))
     }
 
     pub(super) async fn complete(&self, call: &Call, id: &str, body: Incoming) -> Answer {
@@ -137,7 +134,7 @@ impl Shared {
             document
                 .text("Bucket", &call.bucket)
                 .text("Key", &call.key)
-                .text("ETag", stored.etag())
+                .text("ETag", &stored.etag())
         });
         Ok(xml(200, document, written(&stored)))
     }
@@ -155,16 +152,22 @@ impl Shared {
 
 /// The parts that a completion names, in its order, checked against what has arrived.
 fn chosen(upload: &Upload, document: &[u8]) -> Result<Vec<Part>, Refusal> {
-    let malformed = || Refusal::new(400, "MalformedCompleteMultipartUploadRequest", "The XML is malformed.");
+    let malformed =
+        || Refusal::new(400, "MalformedCompleteMultipartUploadRequest", "The XML is malformed.");
     let named = records(document, "Part").filter(|named| !named.is_empty());
     let mut parts = Vec::new();
     let mut last = 0;
     for record in named.ok_or_else(malformed)? {
-        let number: u32 = record.get("PartNumber").and_then(|n| n.trim().parse().ok()).ok_or_else(malformed)?;
+        let number: u32 =
+            record.get("PartNumber").and_then(|n| n.trim().parse().ok()).ok_or_else(malformed)?;
         let etag = record.get("ETag").ok_or_else(malformed)?;
         let part = upload.parts.get(&number).filter(|part| names(etag, &part.etag));
         let part = part.ok_or_else(|| {
-            Refusal::new(400, "InvalidPart", format!("Part {number} was not found or has another ETag."))
+            Refusal::new(
+                400,
+                "InvalidPart",
+                format!("Part {number} was not found or has another ETag."),
+            )
         })?;
         if number <= last {
             return Err(Refusal::new(400, "InvalidPartOrder", "Parts must be in ascending order."));
@@ -174,7 +177,11 @@ fn chosen(upload: &Upload, document: &[u8]) -> Result<Vec<Part>, Refusal> {
     }
     let (_, all_but_last) = parts.split_last().ok_or_else(malformed)?;
     if all_but_last.iter().any(|part| part.size < SMALLEST_PART) {
-        return Err(Refusal::new(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size."));
+        return Err(Refusal::new(
+            400,
+            "EntityTooSmall",
+            "Your proposed upload is smaller than the minimum allowed size.",
+        ));
     }
     Ok(parts)
 }

@@ -9,9 +9,9 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Method};
 use serde_json::{Map, Value};
 
+use super::Shared;
 use super::backend::{Metadata, internal};
 use super::digest::{Expected, checked};
-use super::Shared;
 use crate::call::{Answer, Call};
 use crate::conditions::{self, Bytes, Verdict, http_date};
 use crate::http_client::full;
@@ -65,8 +65,7 @@ impl Shared {
     pub(super) async fn read(&self, call: &Call) -> Answer {
         let generation = call.query.text("generation");
         for _ in 0..READ_TRIES {
-            let metadata =
-                self.backend.metadata(&call.bucket, &call.key, generation).await?;
+            let metadata = self.backend.metadata(&call.bucket, &call.key, generation).await?;
             if let Some(answer) = self.read_this(call, &metadata).await? {
                 return Ok(answer);
             }
@@ -84,7 +83,7 @@ impl Shared {
         match conditions::evaluate(&call.headers, &etag, metadata.modified()) {
             Verdict::Failed => return Err(precondition_failed()),
             Verdict::NotModified => {
-                return Ok(Some(answer(304, vec![header("etag", etag)], full(""))));
+                return Ok(Some(answer(304, vec![header("etag", &etag)], full(""))));
             }
             Verdict::Proceed => {}
         }
@@ -92,12 +91,12 @@ impl Shared {
         let mut headers = read_headers(metadata);
         let (status, start, end) = match conditions::range(&call.headers, size) {
             Bytes::All => {
-                headers.push(header("x-goog-hash", metadata.hashes()));
+                headers.push(header("x-goog-hash", &metadata.hashes()));
                 (200, 0, size)
             }
             Bytes::Some(start, end) => {
                 let range = format!("bytes {start}-{}/{size}", end - 1);
-                headers.push(header("content-range", range));
+                headers.push(header("content-range", &range));
                 (206, start, end)
             }
             Bytes::Unsatisfiable => {
@@ -105,7 +104,7 @@ impl Shared {
                 return Err(Refusal::new(416, "InvalidRange", text));
             }
         };
-        headers.push(header("content-length", end - start));
+        headers.push(header("content-length", &(end - start)));
         if call.method == Method::HEAD || size == 0 {
             return Ok(Some(answer(status, headers, full(""))));
         }
@@ -131,19 +130,18 @@ impl Shared {
     pub(super) async fn copy(&self, call: &Call) -> Answer {
         let source = call.header(COPY_SOURCE).unwrap_or_default();
         let (from_bucket, from) = bucket_and_key(source);
-        let copied = match call.header(CONDITION) {
+        let copied = if let Some(condition) = call.header(CONDITION) {
             // The backend's own copy ignores the condition, so this one reads and writes.
-            Some(condition) => self.copy_if(call, (&from_bucket, &from), condition).await?,
-            None => {
-                let url = self.backend.object_url(&from_bucket, &from);
-                let to = self.backend.object_url(&call.bucket, &call.key);
-                let to = to.split_once("/storage/v1/").map_or("", |(_, to)| to);
-                let mut answer = self.backend.json("POST", &format!("{url}/rewriteTo/{to}")).await?;
-                Metadata(answer["resource"].take())
-            }
+            self.copy_if(call, (&from_bucket, &from), condition).await?
+        } else {
+            let url = self.backend.object_url(&from_bucket, &from);
+            let to = self.backend.object_url(&call.bucket, &call.key);
+            let to = to.split_once("/storage/v1/").map_or("", |(_, to)| to);
+            let mut answer = self.backend.json("POST", &format!("{url}/rewriteTo/{to}")).await?;
+            Metadata(answer["resource"].take())
         };
         let document = Document::new().nest("CopyObjectResult", |document| {
-            document.text("LastModified", copied.updated()).text("ETag", copied.etag())
+            document.text("LastModified", copied.updated()).text("ETag", &copied.etag())
         });
         Ok(xml(200, document, vec![header("x-goog-generation", copied.generation())]))
     }
@@ -191,19 +189,19 @@ pub(super) fn precondition_failed() -> Refusal {
 /// The headers of a successful write.
 pub(super) fn written(stored: &Metadata) -> Headers {
     vec![
-        header("etag", stored.etag()),
+        header("etag", &stored.etag()),
         header("x-goog-generation", stored.generation()),
-        header("x-goog-hash", stored.hashes()),
-        header("x-goog-stored-content-length", stored.size()),
+        header("x-goog-hash", &stored.hashes()),
+        header("x-goog-stored-content-length", &stored.size()),
     ]
 }
 
 fn read_headers(metadata: &Metadata) -> Headers {
     let mut headers = vec![
-        header("etag", metadata.etag()),
-        header("last-modified", http_date(metadata.modified())),
+        header("etag", &metadata.etag()),
+        header("last-modified", &http_date(metadata.modified())),
         header("x-goog-generation", metadata.generation()),
-        header("x-goog-stored-content-length", metadata.size()),
+        header("x-goog-stored-content-length", &metadata.size()),
         header("accept-ranges", "bytes"),
     ];
     for (name, field) in ATTRIBUTES {
@@ -212,13 +210,15 @@ fn read_headers(metadata: &Metadata) -> Headers {
     if metadata.attribute("contentType").is_none() {
         headers.push(header("content-type", "application/octet-stream"));
     }
-    headers.extend(metadata.custom().map(|(name, value)| header(&format!("{CUSTOM}{name}"), value)));
+    headers
+        .extend(metadata.custom().map(|(name, value)| header(&format!("{CUSTOM}{name}"), value)));
     headers
 }
 
 /// What an upload's headers say about the object, in the JSON API's words.
 pub(super) fn attributes(headers: &HeaderMap) -> Value {
-    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let text =
+        |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let mut attributes = Map::new();
     for (name, field) in ATTRIBUTES {
         if let Some(value) = text(name).filter(|value| !value.is_empty()) {

@@ -193,9 +193,8 @@ mod tests {
     /// Follows some text byte by byte and in one piece; both must find the same.
     fn find(response: bool, heads: &[bool], text: &str, wanted: u64) -> Vec<usize> {
         let methods = || Arc::new(Mutex::new(heads.iter().copied().collect()));
-        let follower = |methods| match response {
-            true => Follower::responses(methods),
-            false => Follower::requests(methods),
+        let follower = |methods| {
+            if response { Follower::responses(methods) } else { Follower::requests(methods) }
         };
         let mut single = follower(methods());
         let found: Vec<usize> = (0..text.len())
@@ -210,8 +209,10 @@ mod tests {
     fn body_bytes_are_found_in_every_message_of_a_connection() {
         let text = "PUT /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n\r\n\
                     PUT /c HTTP/1.1\r\ncontent-length:4\r\n\r\ndefg";
-        let letters: String =
-            find(false, &[], text, 2).into_iter().map(|at| char::from(text.as_bytes()[at])).collect();
+        let letters: String = find(false, &[], text, 2)
+            .into_iter()
+            .map(|at| char::from(text.as_bytes()[at]))
+            .collect();
         assert_eq!(letters, "cf");
         assert_eq!(find(false, &[], text, 4), Vec::<usize>::new());
     }

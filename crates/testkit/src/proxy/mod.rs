@@ -205,8 +205,7 @@ async fn accept(
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     loop {
-        let refuse = changes.borrow_and_update().fault == Fault::Refuse;
-        if refuse {
+        if changes.borrow_and_update().fault == Fault::Refuse {
             listener = None;
         } else if listener.is_none() {
             // The port was ours and lies outside of the range for outgoing connections, so this succeeds; should
@@ -214,11 +213,8 @@ async fn accept(
             listener = listen_at(Some(address)).await.ok();
         }
         tokio::select! {
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
+            // The sender lives as long as this task does, so a change is all that comes.
+            _ = changes.changed() => {}
             Some(stream) = accept_one(listener.as_ref()) => {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 connections.spawn(relay::serve(stream, Arc::clone(&shared)));

@@ -15,8 +15,8 @@ use super::{Fault, Mode, Shared};
 /// How much is read at once.
 const PIECE: usize = 16 << 10;
 
-/// A throttled stream moves this often, so that it flows rather than bursts.
-const THROTTLE_TICK: Duration = Duration::from_millis(20);
+/// A throttled stream moves this often in a second, so that it flows rather than bursts.
+const THROTTLE_TICKS: u64 = 50;
 
 /// How a connection ends other than by itself.
 enum End {
@@ -199,7 +199,7 @@ impl Pump<'_> {
         }
         let delay = match fault {
             Fault::Delay(delay) => delay,
-            Fault::Jitter(most) => most.mul_f64(self.shared.random(|random| random.random())),
+            Fault::Jitter(most) => most.mul_f64(self.shared.random(RngExt::random::<f64>)),
             _ => return Ok(()),
         };
         if self.shared.strike() {
@@ -212,13 +212,13 @@ impl Pump<'_> {
         let Fault::Throttle(rate) = fault else {
             return to.write_all(data).await.map_err(|_| End::Broken);
         };
-        let per_tick = rate.saturating_mul(THROTTLE_TICK.as_millis() as u64) / 1000;
-        let per_tick = usize::try_from(per_tick.max(1)).unwrap_or(usize::MAX);
-        for slice in data.chunks(per_tick) {
+        let rate = rate.max(1);
+        let per_tick = usize::try_from(rate / THROTTLE_TICKS).unwrap_or(usize::MAX);
+        for slice in data.chunks(per_tick.max(1)) {
             to.write_all(slice).await.map_err(|_| End::Broken)?;
             // A slow link is what is asked for, so the time passes whatever else happens.
-            let share = slice.len() as f64 / rate.max(1) as f64;
-            tokio::time::sleep(Duration::from_secs_f64(share)).await;
+            let nanoseconds = (slice.len() as u64).saturating_mul(1_000_000_000) / rate;
+            tokio::time::sleep(Duration::from_nanos(nanoseconds)).await;
         }
         Ok(())
     }

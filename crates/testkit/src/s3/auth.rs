@@ -5,6 +5,8 @@ use percent_encoding::percent_decode_str;
 
 use super::chunked::ChunkSigner;
 use super::options::Options;
+use hyper::header::HeaderName;
+
 use crate::bed::Credentials;
 use crate::call::Call;
 use crate::refusal::Refusal;
@@ -54,8 +56,7 @@ pub(super) fn authenticate(call: &Call, options: &Options) -> Result<Payload, Re
     let known = options.credentials.iter().find(|known| known.id == signature.access_key);
     let known = known.ok_or_else(|| {
         let text = "The AWS Access Key Id you provided does not exist in our records.";
-        Refusal::new(403, "InvalidAccessKeyId", text)
-            .detail("AWSAccessKeyId", signature.access_key)
+        Refusal::new(403, "InvalidAccessKeyId", text).detail("AWSAccessKeyId", signature.access_key)
     })?;
     check_region(&signature, &options.region)?;
     if !signature.presigned {
@@ -116,8 +117,8 @@ fn from_header<'a>(call: &'a Call, text: &'a str) -> Result<Signature<'a>, Refus
         let found = fields.find(|(known, _)| *known == name).map(|(_, value)| value);
         found.ok_or_else(|| malformed(&format!("{name} is missing.")))
     };
-    let (access_key, date, region) =
-        credential(field("Credential")?).ok_or_else(|| malformed("the Credential is mal-formed."))?;
+    let (access_key, date, region) = credential(field("Credential")?)
+        .ok_or_else(|| malformed("the Credential is mal-formed."))?;
     let timestamp = call.header("x-amz-date").ok_or_else(|| {
         let text = "AWS authentication requires a valid Date or x-amz-date header";
         Refusal::new(403, "AccessDenied", text)
@@ -149,9 +150,10 @@ fn check_region(signature: &Signature<'_>, expected: &str) -> Result<(), Refusal
         return Ok(());
     }
     let what = format!("the region '{}' is wrong; expecting '{expected}'", signature.region);
-    let refusal = match signature.presigned {
-        true => bad_parameter(&format!("Error parsing the X-Amz-Credential parameter; {what}")),
-        false => malformed(&what),
+    let refusal = if signature.presigned {
+        bad_parameter(&format!("Error parsing the X-Amz-Credential parameter; {what}"))
+    } else {
+        malformed(&what)
     };
     Err(refusal.detail("Region", expected))
 }
@@ -201,7 +203,7 @@ fn check_expiry(call: &Call, timestamp: &str) -> Result<(), Refusal> {
 
 /// The host and everything that AWS gives a meaning to must be covered.
 fn check_signed_headers(call: &Call, signature: &Signature<'_>) -> Result<(), Refusal> {
-    let names = call.headers.keys().map(|name| name.as_str());
+    let names = call.headers.keys().map(HeaderName::as_str);
     let mut must = names.filter(|name| *name == "host" || name.starts_with("x-amz-"));
     let Some(name) = must.find(|name| !signature.signed.contains(name)) else { return Ok(()) };
     let text = "There were headers present in the request which were not signed";

@@ -31,7 +31,9 @@ pub(super) struct Received {
 impl Received {
     fn new(data: Vec<Bytes>, trailers: Headers) -> Self {
         let mut md5 = Md5::new();
-        data.iter().for_each(|piece| md5.update(piece));
+        for piece in &data {
+            md5.update(piece);
+        }
         Self { data, trailers, md5: md5.finalize().into() }
     }
 
@@ -112,7 +114,9 @@ async fn read(mut body: Incoming) -> Result<Vec<Bytes>, Refusal> {
 
 fn check_hash(data: &[Bytes], hash: &str) -> Result<(), Refusal> {
     let mut digest = Sha256::new();
-    data.iter().for_each(|piece| digest.update(piece));
+    for piece in data {
+        digest.update(piece);
+    }
     let computed = hex(&digest.finalize());
     if computed == hash {
         return Ok(());

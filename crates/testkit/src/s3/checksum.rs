@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
+use hyper::header::HeaderName;
 use sha2::{Digest, Sha256};
 
 use super::not_implemented;
@@ -125,7 +126,7 @@ pub(super) fn refuse_unless(on: bool, call: &Call) -> Result<(), Refusal> {
         let asked = name.starts_with(PREFIX) && name != "x-amz-checksum-mode";
         asked || name == "x-amz-sdk-checksum-algorithm" || name == "x-amz-trailer"
     };
-    let mut asked = call.headers.keys().map(|name| name.as_str()).filter(|n| about_checksums(n));
+    let mut asked = call.headers.keys().map(HeaderName::as_str).filter(|n| about_checksums(n));
     match (on, asked.next()) {
         (false, Some(name)) => Err(not_implemented(name)),
         _ if call.headers.contains_key("x-amz-checksum-sha1") => {

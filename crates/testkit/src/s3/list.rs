@@ -64,7 +64,9 @@ impl Shared {
         let token = call.query.text("continuation-token");
         let start = match (version_two, token) {
             (true, Some(token)) => Start::AfterEntry(untoken(token)?),
-            (true, None) => call.query.text("start-after").map_or(Start::Beginning, Start::AfterName),
+            (true, None) => {
+                call.query.text("start-after").map_or(Start::Beginning, Start::AfterName)
+            }
             (false, _) => call.query.text("marker").map_or(Start::Beginning, |marker| {
                 // Version 1 does not tell the two apart.
                 let prefix = call.query.text("delimiter").is_some_and(|end| marker.ends_with(end));
@@ -160,16 +162,17 @@ fn untoken(token: &str) -> Result<Mark, Refusal> {
 fn document(call: &Call, version_two: bool, most: usize, page: &Page) -> Document {
     let query = |name: &str| call.query.text(name);
     let encoded = query("encoding-type") == Some("url");
-    let name = |text: &str| if encoded { escape(text).replace("%2F", "/") } else { text.to_owned() };
+    let name =
+        |text: &str| if encoded { escape(text).replace("%2F", "/") } else { text.to_owned() };
     let last = page.entries.last().filter(|_| page.truncated);
     Document::new().nest(&format!("ListBucketResult {NAMESPACE}"), |document| {
         document
             .text("Name", &call.bucket)
-            .text("Prefix", name(query("prefix").unwrap_or_default()))
+            .text("Prefix", &name(query("prefix").unwrap_or_default()))
             .maybe("Delimiter", query("delimiter").map(name))
             .maybe("EncodingType", encoded.then_some("url"))
-            .text("MaxKeys", most)
-            .text("IsTruncated", page.truncated)
+            .text("MaxKeys", &most)
+            .text("IsTruncated", &page.truncated)
             .maybe("KeyCount", version_two.then_some(page.entries.len()))
             .maybe("StartAfter", query("start-after").filter(|_| version_two).map(name))
             .maybe("ContinuationToken", query("continuation-token").filter(|_| version_two))
@@ -178,14 +181,14 @@ fn document(call: &Call, version_two: bool, most: usize, page: &Page) -> Documen
             .maybe("NextMarker", last.filter(|_| !version_two).map(Entry::name).map(name))
             .each(&page.entries, |document, entry| match entry {
                 Entry::Object(key, object) => document.nest("Contents", |d| {
-                    d.text("Key", name(key))
-                        .text("LastModified", iso_date(object.modified))
+                    d.text("Key", &name(key))
+                        .text("LastModified", &iso_date(object.modified))
                         .text("ETag", &object.etag)
-                        .text("Size", object.size)
+                        .text("Size", &object.size)
                         .text("StorageClass", "STANDARD")
                 }),
                 Entry::Prefix(prefix) => {
-                    document.nest("CommonPrefixes", |d| d.text("Prefix", name(prefix)))
+                    document.nest("CommonPrefixes", |d| d.text("Prefix", &name(prefix)))
                 }
             })
     })

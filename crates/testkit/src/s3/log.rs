@@ -64,7 +64,9 @@ impl Log {
             query: without_secrets(query.unwrap_or_default()),
             bucket: call.bucket.clone(),
             key: call.key.clone(),
-            headers: headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+                .collect(),
             status,
         };
         let mut requests = self.requests();

@@ -178,7 +178,7 @@ impl Shared {
         let name = call.bucket.as_str();
         match call.method {
             Method::PUT if self.store.create_bucket(name) => {
-                Ok(answer(200, vec![header("location", format!("/{name}"))], full("")))
+                Ok(answer(200, vec![header("location", &format!("/{name}"))], full("")))
             }
             Method::PUT => {
                 let text = "Your previous request to create the named bucket succeeded and you already own it.";
@@ -226,7 +226,7 @@ impl Shared {
             d.nest("Buckets", |d| {
                 d.each(self.store.buckets(), |d, (name, created)| {
                     d.nest("Bucket", |d| {
-                        d.text("Name", name).text("CreationDate", list::iso_date(created))
+                        d.text("Name", &name).text("CreationDate", &list::iso_date(created))
                     })
                 })
             })

@@ -54,7 +54,9 @@ pub(super) struct Upload {
 /// The MD5 of some pieces.
 pub(super) fn single(data: &[Bytes]) -> [u8; 16] {
     let mut md5 = Md5::new();
-    data.iter().for_each(|piece| md5.update(piece));
+    for piece in data {
+        md5.update(piece);
+    }
     md5.finalize().into()
 }
 
@@ -88,18 +90,15 @@ impl Shared {
         self.store.open_upload(&id, upload)?;
         let name = format!("InitiateMultipartUploadResult {NAMESPACE}");
         let document = Document::new().nest(&name, |document| {
-            document
-                .text("Bucket", &call.bucket)
-                .text("Key", &call.key)
-                .text("UploadId", &id)
+            document.text("Bucket", &call.bucket).text("Key", &call.key).text("UploadId", &id)
         });
-        let algorithm = named.map(|name| header("x-amz-checksum-algorithm", name.to_uppercase()));
+        let algorithm = named.map(|name| header("x-amz-checksum-algorithm", &name.to_uppercase()));
         Ok(xml(200, document, algorithm.into_iter().collect()))
     }
 
     pub(super) fn put_part(&self, call: &Call, id: &str, received: &Received) -> Answer {
         let part = self.store_part(call, id, received.data.clone(), &received.trailers)?;
-        let mut headers = vec![header("etag", part.etag())];
+        let mut headers = vec![header("etag", &part.etag())];
         if self.options.checksums {
             headers.extend(part.checksum.headers().into_iter().take(1));
         }
@@ -216,7 +215,8 @@ fn chosen<'a>(upload: &'a Upload, document: &[u8]) -> Result<Vec<&'a Part>, Refu
                     published schema";
         Refusal::new(400, "MalformedXML", text)
     };
-    let named = records(document, "Part").filter(|named| !named.is_empty()).ok_or_else(malformed)?;
+    let named =
+        records(document, "Part").filter(|named| !named.is_empty()).ok_or_else(malformed)?;
     let (mut parts, mut last) = (Vec::new(), 0);
     for record in named {
         let number = record.get("PartNumber").and_then(|text| text.trim().parse().ok());

@@ -98,12 +98,12 @@ impl Shared {
             }
             Range::Some(start, end) => {
                 let range = format!("bytes {start}-{}/{}", end - 1, object.size);
-                headers.push(header("content-range", range));
+                headers.push(header("content-range", &range));
                 (206, start, end)
             }
             Range::Unsatisfiable => return Err(unsatisfiable(object.size)),
         };
-        headers.push(header("content-length", end - start));
+        headers.push(header("content-length", &(end - start)));
         if call.method == Method::HEAD {
             return Ok(answer(status, headers, full("")));
         }
@@ -170,7 +170,7 @@ impl Shared {
 /// The document that answers a copy.
 pub(super) fn copied(name: &str, etag: &str, modified: DateTime<chrono::Utc>) -> Document {
     Document::new().nest(&format!("{name} {NAMESPACE}"), |document| {
-        document.text("LastModified", list::iso_date(modified)).text("ETag", etag)
+        document.text("LastModified", &list::iso_date(modified)).text("ETag", etag)
     })
 }
 
@@ -189,7 +189,7 @@ pub(super) fn written(object: &Object) -> Headers {
 fn read_headers(object: &Object, query: &Query) -> Headers {
     let mut headers = vec![
         header("etag", &object.etag),
-        header("last-modified", http_date(object.modified)),
+        header("last-modified", &http_date(object.modified)),
         header("accept-ranges", "bytes"),
     ];
     let replaced = |name: &str| {
@@ -198,11 +198,13 @@ fn read_headers(object: &Object, query: &Query) -> Headers {
     };
     let kept = object.headers.iter().filter(|(name, _)| replaced(name).is_none());
     headers.extend(kept.cloned());
-    headers.extend(OVERRIDES.iter().filter_map(|(parameter, name)| {
-        query.text(parameter).map(|value| header(name, value))
-    }));
+    headers.extend(
+        OVERRIDES
+            .iter()
+            .filter_map(|(parameter, name)| query.text(parameter).map(|value| header(name, value))),
+    );
     if let Some(tags) = &object.tags {
-        headers.push(header("x-amz-tagging-count", tags.split('&').count()));
+        headers.push(header("x-amz-tagging-count", &tags.split('&').count()));
     }
     headers
 }

@@ -31,15 +31,16 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut stream = BufReader::new(stream);
     while let Ok(Some(request)) = read_request(&mut stream).await {
         let to_head = request.method == "HEAD";
+        let last = request.header("connection").is_some_and(|value| value == "close");
         let reply = shared.answer(request);
         match give(&mut stream, &reply, to_head).await {
-            Ok(Next::Request) => {}
+            Ok(Next::Request) if !last => {}
             Ok(Next::Reset) => {
                 // On failure the connection ends with a FIN, which is all that is left to do.
                 let _ = stream.get_ref().set_zero_linger();
                 return;
             }
-            Ok(Next::Close) | Err(_) => return,
+            Ok(_) | Err(_) => return,
         }
     }
 }
@@ -161,13 +162,14 @@ async fn wait_for_the_end(stream: &mut Connection) -> Result<Next> {
 fn head(reply: &Reply) -> String {
     let mut head = format!("HTTP/1.1 {} Scripted\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     let told = |name: &str| reply.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     let bodiless = matches!(reply.status, 100..200 | 204 | 304);
     if !told("content-length") && !told("transfer-encoding") && !bodiless {
         let missing = if let Manner::Truncated(missing) = reply.manner { missing } else { 0 };
-        head.push_str(&format!("content-length: {}\r\n", reply.body.len() + missing));
+        let length = (reply.body.len() + missing).to_string();
+        head.extend(["content-length: ", &length, "\r\n"]);
     }
     head.push_str("\r\n");
     head

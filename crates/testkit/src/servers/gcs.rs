@@ -29,7 +29,7 @@ pub(super) fn program(installed: &Path) -> Result<std::path::PathBuf> {
 }
 
 /// The memory backend, because the one on disk cannot hold `x` beside `x/y` nor long names.
-pub(super) fn plan(installed: &Path) -> Result<Plan> {
+pub(super) fn plan(installed: &Path, data: &Path) -> Result<Plan> {
     let [port, front] = free_ports()?;
     let process_url = format!("http://127.0.0.1:{port}");
     let address = format!("127.0.0.1:{port}");
@@ -53,7 +53,7 @@ pub(super) fn plan(installed: &Path) -> Result<Plan> {
             program: program(installed)?,
             arguments: arguments.map(Into::into).into(),
             environment: Vec::new(),
-            folder: installed.to_owned(),
+            folder: data.to_owned(),
         },
         url: format!("http://127.0.0.1:{front}"),
         process_url,

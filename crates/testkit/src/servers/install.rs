@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::{display_name, last_lines};
+use super::{QUOTED_LINES, display_name, last_lines};
 use crate::bed::ServerKind;
 use crate::error::{Error, Result, io};
 use crate::signing::hex;
@@ -120,7 +120,8 @@ pub fn install(kind: ServerKind) -> Result<Installed> {
         return Ok(Installed { path, took: None });
     }
     remove_unfinished(&root)?;
-    let unfinished = root.join(format!("{UNFINISHED}{kind}"));
+    // A new name each time: a package client that outlived its caller may still be writing to the last one.
+    let unfinished = root.join(format!("{UNFINISHED}{kind}-{:08x}", rand::random::<u32>()));
     fs::create_dir(&unfinished).map_err(io(format!("make {}", unfinished.display())))?;
     let log = root.join("logs").join(format!("install-{kind}.log"));
     match package {
@@ -145,8 +146,8 @@ fn remove_unfinished(root: &Path) -> Result<()> {
     let entries = fs::read_dir(root).map_err(io(format!("list {}", root.display())))?;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            let what = format!("remove {}", entry.path().display());
-            fs::remove_dir_all(entry.path()).map_err(io(what))?;
+            // What cannot be removed yet is in nobody's way, and goes next time.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(())
@@ -213,7 +214,7 @@ fn run(kind: ServerKind, mut command: Command, log: &Path, tool: &'static str) -
     if status.map_err(io(format!("run {tool}")))?.success() {
         return Ok(());
     }
-    let tail = last_lines(log);
+    let tail = last_lines(log, QUOTED_LINES);
     if tail.contains("No matching distribution") {
         let platform = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
         return Err(Error::Platform { what: display_name(kind), platform });

@@ -51,7 +51,7 @@ pub struct Server {
     key: Option<TestKey>,
     log: PathBuf,
     keep_log: bool,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// How to start one server: decided once, so that a restart is the same again.
@@ -98,7 +98,7 @@ impl Server {
         let plan = match kind {
             ServerKind::SeaweedFs => seaweedfs::plan(installed, data.path())?,
             ServerKind::Azurite => azurite::plan(installed, data.path())?,
-            ServerKind::Gcs => gcs::plan(installed)?,
+            ServerKind::Gcs => gcs::plan(installed, data.path())?,
             ServerKind::Moto => moto::plan(installed, data.path())?,
         };
         let mut credentials = kind.credentials();
@@ -108,8 +108,7 @@ impl Server {
         }
         let endpoint = Endpoint { kind, url: plan.url.clone(), credentials };
         let (process, front, keep_log) = (None, None, false);
-        let mut server =
-            Self { endpoint, plan, process, front, key, log, keep_log, _data: data };
+        let mut server = Self { endpoint, plan, process, front, key, log, keep_log, data };
         server.restart().await?;
         Ok(server)
     }
@@ -166,7 +165,9 @@ impl Server {
     /// [`Error::Start`] when it does not come up; the log is kept then.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
-        self.process = Some(Process::spawn(&self.plan.launch, &self.log)?);
+        let mut leftovers = self.plan.litter.clone();
+        leftovers.push(self.data.path().to_owned());
+        self.process = Some(Process::spawn(&self.plan.launch, &self.log, &leftovers)?);
         if let Err(error) = self.come_up().await {
             self.keep_log = true;
             return Err(error);
@@ -206,7 +207,8 @@ impl Server {
     }
 
     fn running(&self) -> Result<&Process> {
-        let stopped = || Error::Invalid(format!("{} is not running: restart it first", self.kind()));
+        let stopped =
+            || Error::Invalid(format!("{} is not running: restart it first", self.kind()));
         self.process.as_ref().ok_or_else(stopped)
     }
 
@@ -242,7 +244,7 @@ impl Server {
     }
 
     fn failure(&self, problem: String) -> Error {
-        let tail = last_lines(&self.log);
+        let tail = last_lines(&self.log, QUOTED_LINES);
         Error::Start { what: display_name(self.kind()), problem, log: self.log.clone(), tail }
     }
 }
@@ -277,12 +279,12 @@ pub(crate) const fn display_name(kind: ServerKind) -> &'static str {
     }
 }
 
-/// The end of a log file, for an error message.
-pub fn last_lines(log: &Path) -> String {
+/// The last lines of a log file, for an error message.
+pub fn last_lines(log: &Path, count: usize) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// Free loopback ports, all different. They are only looked at, not held.

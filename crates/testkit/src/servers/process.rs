@@ -33,15 +33,47 @@ pub(super) struct Launch {
 
 /// A child process that leads its own group, so that whatever it starts ends with it.
 #[derive(Debug)]
-pub(super) struct Process(Child);
+pub(super) struct Process {
+    child: Child,
+    _guard: Guard,
+}
+
+/// A process that outlives this one for a moment: when this one ends without having stopped the server, by `SIGKILL`
+/// or a crash, the pipe between the two breaks and the guard ends the server and removes what it leaves.
+#[derive(Debug)]
+struct Guard(Child);
+
+impl Guard {
+    fn of(group: u32, leftovers: &[PathBuf]) -> Result<Self> {
+        let script = "cat > /dev/null; kill -s KILL -- \"-$1\"; shift; rm -rf -- \"$@\"";
+        let child = Command::new("sh")
+            .args(["-c", script, "lifeboat-testbed-guard", &group.to_string()])
+            .args(leftovers)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        child.map(Self).map_err(io("start the guard of a server"))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // The server is gone by now; the guard must be too before the pipe breaks.
+        let group = i32::try_from(self.0.id()).map(Pid::from_raw);
+        let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+        let _ = self.0.wait();
+    }
+}
 
 impl Process {
-    /// Starts a program; what it prints is appended to `log`.
-    pub(super) fn spawn(launch: &Launch, log: &Path) -> Result<Self> {
+    /// Starts a program; what it prints is appended to `log`. Should this process die, `leftovers` are removed.
+    pub(super) fn spawn(launch: &Launch, log: &Path, leftovers: &[PathBuf]) -> Result<Self> {
         let output = OpenOptions::new().create(true).append(true).open(log);
         let output = output.map_err(io(format!("open the log {}", log.display())))?;
         let errors = output.try_clone().map_err(io("share the log file"))?;
-        let child = Command::new(&launch.program)
+        let mut child = Command::new(&launch.program)
             .args(&launch.arguments)
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&launch.folder)
@@ -51,16 +83,23 @@ impl Process {
             .process_group(0)
             .spawn()
             .map_err(io(format!("start {}", launch.program.display())))?;
-        Ok(Self(child))
+        match Guard::of(child.id(), leftovers) {
+            Ok(guard) => Ok(Self { child, _guard: guard }),
+            Err(error) => {
+                // An unguarded server is not left running; it has had no time to start anything else.
+                let _ = child.kill().and_then(|()| child.wait());
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// The exit status, when it has ended.
     pub(super) fn exited(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().ok().flatten()
+        self.child.try_wait().ok().flatten()
     }
 
     pub(super) fn pause(&self) -> Result<()> {
@@ -75,7 +114,7 @@ impl Process {
     pub(super) fn kill(&mut self) -> Result<()> {
         if self.exited().is_none() {
             self.signal(Signal::SIGKILL)?;
-            self.0.wait().map_err(io("wait for a killed server"))?;
+            self.child.wait().map_err(io("wait for a killed server"))?;
         }
         Ok(())
     }

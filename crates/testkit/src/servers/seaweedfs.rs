@@ -11,8 +11,18 @@ use crate::error::{Result, io};
 const SCRATCH: &str = "lifeboat-ready";
 
 pub(super) fn plan(installed: &Path, data: &Path) -> Result<Plan> {
-    let [s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc, admin, admin_grpc] =
-        free_ports()?;
+    let [
+        s3,
+        s3_grpc,
+        master,
+        master_grpc,
+        volume,
+        volume_grpc,
+        filer,
+        filer_grpc,
+        admin,
+        admin_grpc,
+    ] = free_ports()?;
     let config = data.join("s3.json");
     std::fs::write(&config, identities()).map_err(io("write the S3 identities"))?;
     let store = data.join("store");

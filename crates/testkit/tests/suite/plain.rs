@@ -26,7 +26,12 @@ impl Answer {
 }
 
 /// Sends one request and reads the whole answer.
-pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let (answer, broke) = exchange(method, url, headers, body).await;
     assert!(broke.is_none(), "the exchange broke: {broke:?}");
     parse(&String::from_utf8_lossy(&answer))
@@ -43,12 +48,13 @@ pub(crate) async fn exchange(
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let mut text = format!("{method} {} HTTP/1.1\r\n", if path.is_empty() { "/" } else { path });
     if !headers.iter().any(|(name, _)| *name == "host") {
-        text.push_str(&format!("host: {host}\r\n"));
+        text.extend(["host: ", host, "\r\n"]);
     }
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
-    text.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()));
+    let length = body.len().to_string();
+    text.extend(["content-length: ", &length, "\r\nconnection: close\r\n\r\n", body]);
     let mut answer = Vec::new();
     let done = async {
         let mut stream = TcpStream::connect(host).await?;

@@ -1,17 +1,16 @@
 //! Proves that real servers start, take data, and survive or lose it as expected when they are killed, paused and
 //! restarted. Installs what is missing; needs no running test bed.
-#![cfg(unix)]
 
-mod plain;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
-
+use crate::plain::exchange;
 use lifeboat_testkit::servers::Server;
 use lifeboat_testkit::{Error, ServerKind, bed};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, RetryConfig};
-use plain::exchange;
 
 /// How long nothing must come before it counts as silence.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -56,7 +55,7 @@ async fn a_killed_store_refuses_connections_and_keeps_its_data_over_a_restart() 
     server.kill().expect("killed");
     assert_eq!(server.pid(), None);
     let (_, broke) = exchange("GET", &url, &[], "").await;
-    assert_eq!(broke, Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(broke, Some(ErrorKind::ConnectionRefused));
     assert!(matches!(server.pause(), Err(Error::Invalid(_))));
     server.restart().await.expect("restarted");
     assert_eq!(server.endpoint().url, url);
@@ -86,11 +85,50 @@ async fn a_dropped_server_is_gone() {
     let pid = server.pid().expect("it runs");
     drop(server);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
     // The endpoint in this process closes when its task has ended.
-    while exchange("GET", &url, &[], "").await.1 != Some(std::io::ErrorKind::ConnectionRefused) {
-        assert!(std::time::Instant::now() < deadline, "it still listens");
+    wait_until_refused(&url).await;
+}
+
+/// A running `lifeboat-testbed` with one server, and that server's URL.
+fn command() -> (std::process::Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lifeboat-testbed"))
+        .args(["serve", "--servers", "moto"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut line = String::new();
+    let output = child.stdout.take().expect("its output");
+    BufReader::new(output).read_line(&mut line).expect("a line");
+    let (name, url) = line.trim().split_once('=').expect("a variable");
+    assert_eq!(name, ServerKind::Moto.variable());
+    (child, url.to_owned())
+}
+
+async fn wait_until_refused(url: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while exchange("GET", url, &[], "").await.1 != Some(ErrorKind::ConnectionRefused) {
+        assert!(Instant::now() < deadline, "it still listens");
     }
+}
+
+#[tokio::test]
+async fn servers_end_with_the_command_that_started_them_even_when_that_is_killed() {
+    let (mut child, url) = command();
+    assert!(exchange("GET", &url, &[], "").await.0.starts_with(b"HTTP/1.1 200"));
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    wait_until_refused(&url).await;
+}
+
+#[tokio::test]
+async fn a_command_is_run_with_the_variables_and_its_exit_code_is_passed_on() {
+    let script = "case $LIFEBOAT_TESTBED_GCS in http://127.0.0.1:*) ;; *) exit 1;; esac; \
+                  grep -q PRIVATE \"$LIFEBOAT_TESTBED_GCS_KEY\" || exit 2; exit 77";
+    let status = Command::new(env!("CARGO_BIN_EXE_lifeboat-testbed"))
+        .args(["run", "--servers", "gcs", "--", "sh", "-c", script])
+        .stderr(Stdio::null())
+        .status();
+    assert_eq!(status.expect("it runs").code(), Some(77));
 }
 
 #[tokio::test]

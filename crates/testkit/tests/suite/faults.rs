@@ -1,15 +1,13 @@
 //! Proves that the fault proxy and the scripted server do the wrong thing that they are told to do, seen from a bare
 //! TCP client. Needs no other server.
 
-mod plain;
-
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use crate::plain::{exchange, request};
 use lifeboat_testkit::proxy::{Fault, FaultProxy};
 use lifeboat_testkit::s3::{Options, TinyS3};
 use lifeboat_testkit::scripted::{Reply, Scripted};
-use plain::{exchange, request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_millis(300);
 
 async fn bed() -> (TinyS3, FaultProxy, String) {
-    let server = TinyS3::start(Options::default().bucket("data").credentials([])).await.expect("S3");
+    let server =
+        TinyS3::start(Options::default().bucket("data").credentials([])).await.expect("S3");
     let proxy = FaultProxy::start(server.address()).await.expect("a proxy");
     let url = format!("{}/data/key", proxy.url());
     let put = request("PUT", &url, &[], "0123456789").await;

@@ -1,19 +1,18 @@
 //! Proves the GCS endpoint with `object_store`'s own client and its own integration functions, and what that client
 //! leaves out with plain requests. Needs the running test bed.
 
-mod plain;
-
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plain::{Answer, request};
 use lifeboat_testkit::{ServerKind, bed};
 use object_store::gcp::{GcpSigningCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::gcp::{GoogleConfigKey, ServiceAccountKey};
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, StaticCredentialProvider, integration};
-use plain::{Answer, request};
+use object_store::{
+    ObjectStore, ObjectStoreExt, PutPayload, StaticCredentialProvider, integration,
+};
 
 /// A client on a bucket, with the testbed's signing key.
 fn client(bucket: &str) -> GoogleCloudStorage {
@@ -118,7 +117,7 @@ async fn signed(store: &GoogleCloudStorage, method: &str, expires: Duration) -> 
 #[tokio::test]
 async fn signed_urls_work_and_tampered_or_expired_ones_do_not() {
     let (_, store) = fresh().await;
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let put = signed(&store, "PUT", hour).await;
     assert_eq!(request("PUT", &put, &[], "data").await.status, 200);
     let get = signed(&store, "GET", hour).await;

@@ -1,11 +1,10 @@
 //! Proves the small S3 endpoint with `object_store`'s own client and its own integration functions, and what that
 //! client does not do with plain requests. Needs no other server.
 
-mod plain;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plain::request;
 use lifeboat_testkit::Credentials;
 use lifeboat_testkit::s3::{Addressing, ConditionalWrites, Listing, Options, TinyS3};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, Checksum};
@@ -14,7 +13,6 @@ use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use object_store::{RetryConfig, integration};
-use plain::request;
 
 const BUCKET: &str = "data";
 
@@ -101,7 +99,9 @@ async fn put(store: &AmazonS3, key: &str, data: &'static str) -> Result<UpdateVe
 #[tokio::test]
 async fn missing_objects_and_buckets_have_different_codes() {
     let server = start(Options::default().credentials([])).await;
-    for (path, code) in [("data/x", "NoSuchKey"), ("none/x", "NoSuchBucket"), ("none", "NoSuchBucket")] {
+    for (path, code) in
+        [("data/x", "NoSuchKey"), ("none/x", "NoSuchBucket"), ("none", "NoSuchBucket")]
+    {
         let answer = request("GET", &format!("{}/{path}", server.url()), &[], "").await;
         assert_eq!((answer.status, answer.code().as_str()), (404, code), "{path}");
     }
@@ -116,7 +116,9 @@ async fn twenty_racing_creates_and_twenty_racing_updates_have_one_winner_each() 
         let racers = (0..20).map(|number: u8| {
             let (store, mode) = (Arc::clone(&store), mode.clone());
             let payload = PutPayload::from(vec![number; 100]);
-            tokio::spawn(async move { store.put_opts(&Path::from(key), payload, mode.into()).await })
+            tokio::spawn(
+                async move { store.put_opts(&Path::from(key), payload, mode.into()).await },
+            )
         });
         let mut winners = 0;
         for racer in racers.collect::<Vec<_>>() {
@@ -154,7 +156,8 @@ async fn directory_order_lists_and_skips_as_a_directory_tree_does() {
     assert_eq!(keys(&request("GET", &url, &[], "").await.body), ["a!", "a-/x", "a0"]);
     let url = format!("{}/data?list-type=2&max-keys=1", server.url());
     let page = request("GET", &url, &[], "").await.body;
-    let token = page.split("<NextContinuationToken>").nth(1).and_then(|rest| rest.split('<').next());
+    let token =
+        page.split("<NextContinuationToken>").nth(1).and_then(|rest| rest.split('<').next());
     let url = format!("{url}&continuation-token={}", token.expect("a token"));
     assert_eq!(keys(&request("GET", &url, &[], "").await.body), ["a!"]);
 }
@@ -179,7 +182,8 @@ async fn pages_with_a_delimiter_add_up_to_the_whole_listing() {
                 rest.split_once('<').map(|(text, _)| text.to_owned())
             };
             let prefix = body.split_once("<CommonPrefixes><Prefix>").map(|(_, rest)| rest);
-            let prefix = prefix.and_then(|rest| rest.split_once('<')).map(|(text, _)| text.to_owned());
+            let prefix =
+                prefix.and_then(|rest| rest.split_once('<')).map(|(text, _)| text.to_owned());
             found.push(inside("Key").or(prefix).expect("an entry"));
             let Some(next) = inside("NextContinuationToken") else { break };
             token = format!("&continuation-token={next}");
@@ -218,7 +222,8 @@ async fn unequal_parts_and_too_many_parts_are_refused_when_told_so() {
 #[tokio::test]
 async fn a_store_without_checksums_or_bulk_delete_says_not_implemented() {
     let server = start(Options::default().checksums(false).bulk_delete(None)).await;
-    let store = builder(&server).with_checksum_algorithm(Checksum::SHA256).build().expect("a client");
+    let store =
+        builder(&server).with_checksum_algorithm(Checksum::SHA256).build().expect("a client");
     put(&store, "x", "data").await.expect_err("a checksum");
     put(&client(&server), "x", "data").await.expect("no checksum");
     assert_eq!(server.request_log().iter().map(|one| one.status).collect::<Vec<_>>(), [501, 200]);
@@ -324,7 +329,7 @@ async fn presigned_urls_work_and_altered_or_expired_ones_do_not() {
     let path = Path::from("a b/é +%");
     let sign = async |method: &str| {
         let method = method.parse().expect("a method");
-        let url = store.signed_url(method, &path, Duration::from_secs(60)).await;
+        let url = store.signed_url(method, &path, Duration::from_mins(1)).await;
         url.expect("a signed URL").to_string()
     };
     assert_eq!(request("PUT", &sign("PUT").await, &[], "data").await.status, 200);
@@ -356,7 +361,10 @@ async fn presigned_urls_work_and_altered_or_expired_ones_do_not() {
 #[tokio::test]
 async fn a_payload_that_is_not_the_signed_one_is_refused() {
     let server = start(Options::default().credentials([])).await;
-    let hash = [("x-amz-content-sha256", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")];
+    let hash = [(
+        "x-amz-content-sha256",
+        "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    )];
     let url = format!("{}/data/x", server.url());
     assert_eq!(request("PUT", &url, &hash, "hello").await.status, 200);
     let wrong = request("PUT", &url, &hash, "jello").await;
@@ -367,7 +375,9 @@ async fn a_payload_that_is_not_the_signed_one_is_refused() {
 
 #[tokio::test]
 async fn a_virtual_host_names_the_bucket() {
-    let options = Options::default().credentials([]).addressing(Addressing::VirtualHost("s3.test".to_owned()));
+    let options = Options::default()
+        .credentials([])
+        .addressing(Addressing::VirtualHost("s3.test".to_owned()));
     let server = start(options).await;
     let host = [("host", "data.s3.test:9000")];
     let put = request("PUT", &format!("{}/x/y", server.url()), &host, "text").await;
@@ -378,13 +388,15 @@ async fn a_virtual_host_names_the_bucket() {
 
 #[tokio::test]
 async fn the_log_counts_requests_and_holds_no_secret() {
-    let server = start(Options::default().credentials([Credentials::new("me", "hidden-key")])).await;
+    let server =
+        start(Options::default().credentials([Credentials::new("me", "hidden-key")])).await;
     let store = client(&server);
     put(&store, "x", "data").await.expect("stored");
     let range = store.get_range(&Path::from("x"), 1..3).await.expect("read");
     assert_eq!(range, "at");
     let log = server.request_log();
-    let asked: Vec<_> = log.iter().map(|one| (one.method.as_str(), one.key.as_str(), one.status)).collect();
+    let asked: Vec<_> =
+        log.iter().map(|one| (one.method.as_str(), one.key.as_str(), one.status)).collect();
     assert_eq!(asked, [("PUT", "x", 200), ("GET", "x", 206)]);
     assert_eq!(log[1].headers["range"], "bytes=1-2");
     let path = Path::from("x");

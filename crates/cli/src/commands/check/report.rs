@@ -1,0 +1,173 @@
+//! What was found out about one backend, and how it is shown.
+
+use lifeboat::{BlobStore, Error, Support};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::exit::{Exit, to_text};
+use crate::output::{Table, escape};
+
+/// Whether something holds, as far as it was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl From<bool> for Verdict {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+impl Verdict {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A capability as its provider declares it, and as it was found to be.
+#[derive(Debug, Serialize)]
+pub(crate) struct Capability {
+    name: &'static str,
+    declared: &'static str,
+    probed: Option<&'static str>,
+    detail: Option<&'static str>,
+}
+
+impl Capability {
+    pub(crate) fn declared(name: &'static str, declared: Support) -> Self {
+        Self { name, declared: declared.as_str(), probed: None, detail: None }
+    }
+
+    pub(crate) fn confirm(&mut self, support: Support, detail: &'static str) {
+        self.probed = Some(support.as_str());
+        self.detail = Some(detail);
+    }
+}
+
+/// What was found out about one backend.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    name: String,
+    provider: String,
+    region: String,
+    bucket: String,
+    jurisdiction: &'static str,
+    /// Whether nothing failed; warnings do not count.
+    pub(crate) ok: bool,
+    pub(crate) reachable: Verdict,
+    pub(crate) authenticated: Verdict,
+    pub(crate) writable: Verdict,
+    pub(crate) latency_ms: Option<f64>,
+    pub(crate) clock_skew_seconds: Option<i64>,
+    pub(crate) server: Option<String>,
+    pub(crate) capabilities: Vec<Capability>,
+    /// Whether the provider declares what it does not do.
+    pub(crate) contradicted: bool,
+    warnings: Vec<String>,
+    pub(crate) error: Option<Value>,
+    #[serde(skip)]
+    pub(crate) failure: Option<Error>,
+}
+
+impl Report {
+    pub(crate) fn new(name: String, store: &dyn BlobStore) -> Self {
+        let identity = store.identity();
+        Self {
+            name,
+            provider: identity.provider().to_owned(),
+            region: identity.region().to_owned(),
+            bucket: identity.bucket().to_owned(),
+            jurisdiction: identity.jurisdiction().as_str(),
+            ok: false,
+            reachable: Verdict::Unknown,
+            authenticated: Verdict::Unknown,
+            writable: Verdict::Unknown,
+            latency_ms: None,
+            clock_skew_seconds: None,
+            server: None,
+            capabilities: Vec::new(),
+            contradicted: false,
+            warnings: Vec::new(),
+            error: None,
+            failure: None,
+        }
+    }
+
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    /// Whether it passes: a provider that does not do what it declares does not.
+    pub(crate) fn is_good(&self, strict: bool) -> bool {
+        self.ok && !self.contradicted && (!strict || self.warnings.is_empty())
+    }
+
+    /// What it failed of.
+    pub(crate) fn exit(&self) -> Exit {
+        match &self.failure {
+            Some(error) => error.kind().into(),
+            None => Exit::NotSupported,
+        }
+    }
+
+    /// As lines for a person.
+    pub(crate) fn in_words(&self) -> String {
+        let mark = if self.ok { "ok" } else { "FAILED" };
+        let mut text = format!("{}: {mark}\n", escape(&self.name));
+        for (name, value) in self.facts() {
+            text += &format!("  {name:<14} {}\n", escape(&value));
+        }
+        if self.capabilities.iter().any(|capability| capability.probed.is_some()) || self.ok {
+            for line in self.table().lines() {
+                text += &format!("  {line}\n");
+            }
+        }
+        for warning in &self.warnings {
+            text += &format!("  warning: {}\n", escape(warning));
+        }
+        for line in self.failure.iter().flat_map(|error| lines(&to_text(error))) {
+            text += &format!("  {line}\n");
+        }
+        text
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let place = [&self.provider, &self.region, &self.bucket];
+        let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).cloned().collect();
+        let mut facts = vec![
+            ("backend", format!("{} (owner under {} law)", place.join(" "), self.jurisdiction)),
+            ("reachable", self.reachable.as_str().to_owned()),
+            ("authenticated", self.authenticated.as_str().to_owned()),
+            ("writable", self.writable.as_str().to_owned()),
+        ];
+        facts.extend(self.latency_ms.map(|ms| ("latency", format!("{ms:.1} ms"))));
+        facts.extend(self.clock_skew_seconds.map(|skew| ("clock skew", format!("{skew} s"))));
+        facts.extend(self.server.clone().map(|server| ("server", server)));
+        facts
+    }
+
+    fn table(&self) -> String {
+        let mut table = Table::new(&["capability", "declared", "probed", ""]);
+        for capability in &self.capabilities {
+            table.row([
+                capability.name.to_owned(),
+                capability.declared.to_owned(),
+                capability.probed.unwrap_or("-").to_owned(),
+                capability.detail.unwrap_or_default().to_owned(),
+            ]);
+        }
+        table.render()
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}

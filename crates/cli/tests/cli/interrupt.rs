@@ -1,0 +1,48 @@
+//! Ctrl-C.
+#![cfg(unix)]
+
+use std::io::Write;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use lifeboat_testkit::s3::{Options, TinyS3};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::sandbox::Sandbox;
+
+/// A part of 8 MiB takes well under a second here; the rest is for a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn requests(server: &TinyS3, method: &str, query: &str) -> usize {
+    let log = server.request_log();
+    log.iter().filter(|request| request.method == method && request.query.contains(query)).count()
+}
+
+async fn until(server: &TinyS3, method: &str, query: &str) {
+    let started = Instant::now();
+    while requests(server, method, query) == 0 {
+        assert!(started.elapsed() < PATIENCE, "no {method} with {query}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn interrupt(child: &Child) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_upload_is_aborted_and_exits_with_130() {
+    let sandbox = Sandbox::with_s3(Options::default()).await;
+    let mut child =
+        sandbox.command(&["put", "-", "tiny:large"]).stdin(Stdio::piped()).spawn().unwrap();
+    // One part and a bit: the command waits for more when the signal comes.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&vec![b'x'; 9_000_000]).unwrap();
+    until(sandbox.server(), "PUT", "partNumber").await;
+    interrupt(&child);
+    let run = sandbox.finish(&child.wait_with_output().unwrap());
+    assert_eq!((run.code, &*run.stderr), (Some(130), "interrupted\n"));
+    assert_eq!(requests(sandbox.server(), "DELETE", "uploadId"), 1);
+    assert!(sandbox.server().keys("data").is_empty());
+}

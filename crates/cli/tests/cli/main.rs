@@ -1,0 +1,10 @@
+//! Runs the real command in folders of its own, against endpoints in this process.
+
+mod check;
+mod copy;
+mod demo;
+mod interrupt;
+mod objects;
+mod providers;
+mod sandbox;
+mod usage;
