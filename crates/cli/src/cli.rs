@@ -49,7 +49,7 @@ pub(crate) struct Cli {
 /// What can be said with every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Configuration file; without it the one that LIFEBOAT_CONFIG names, else lifeboat.toml in the
+    /// Configuration file; without it the one that `LIFEBOAT_CONFIG` names, else lifeboat.toml in the
     /// current folder if there is one
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::process::ExitCode;
 
+use lifeboat::http::WireFailure;
 use lifeboat::{BlobStore, Error, ErrorKind};
 use object_store::path::Path;
 use serde_json::{Value, json};
@@ -143,7 +144,7 @@ impl Failure {
     pub(crate) fn report(&self, json: bool) {
         match self {
             Self::Error { error, .. } if json => {
-                say(&json!({ "error": to_json(error) }).to_string())
+                say(&json!({ "error": to_json(error) }).to_string());
             }
             Self::Error { error, .. } => say(to_text(error).trim_end()),
             Self::Interrupted if json => {
@@ -165,14 +166,10 @@ pub(crate) fn message(error: &Error) -> String {
 
 /// As lines for a person.
 pub(crate) fn to_text(error: &Error) -> String {
-    let mut text = format!("error: {}\n", escape(&message(error)));
-    for cause in causes(error) {
-        text += &format!("  cause: {}\n", escape(&cause));
-    }
-    if let Some(remedy) = error.remedy() {
-        text += &format!("  try: {}\n", escape(remedy));
-    }
-    text
+    let causes = causes(error).into_iter().map(|cause| format!("  cause: {}\n", escape(&cause)));
+    let remedy = error.remedy().map(|remedy| format!("  try: {}\n", escape(remedy)));
+    let first = format!("error: {}\n", escape(&message(error)));
+    std::iter::once(first).chain(causes).chain(remedy).collect()
 }
 
 /// As an object for a program.
@@ -193,25 +190,46 @@ const DEEPEST_CAUSE: usize = 32;
 /// The texts of the causes, without what was said above them.
 fn causes(error: &Error) -> Vec<String> {
     let chain = std::iter::successors(error.source(), |cause| below(*cause)).take(DEEPEST_CAUSE);
+    let chain: Vec<_> = chain.collect();
+    let wire = chain.iter().position(|cause| cause.is::<WireFailure>());
+    let told = match wire {
+        // What lies below repeats it at length, and would show the queries of URLs. Where nothing
+        // was answered the last cause is the one that counts.
+        Some(wire) => {
+            let last =
+                chain.last().filter(|_| wire + 1 < chain.len() && !was_answered(chain[wire]));
+            chain[..=wire].iter().chain(last).copied().collect()
+        }
+        None => chain,
+    };
     let mut said = vec![error.to_string()];
-    for cause in chain {
+    for cause in told {
         // The error above was made from it and says the same in our words.
         if cause.is::<object_store::Error>() && below(cause).is_some() {
             continue;
         }
-        let mut text = cause.to_string();
-        if let Some(deeper) = below(cause).map(ToString::to_string) {
-            let own = text.strip_suffix(&deeper).unwrap_or(&text);
-            text = own.trim_end_matches([' ', ':', ',']).to_owned();
-        }
-        if let Some(remedy) = error.remedy() {
-            text = text.replace(&format!("; {remedy}"), "");
-        }
+        let text = own_text(cause, error.remedy());
         if !text.is_empty() && !said.iter().any(|earlier| earlier.contains(&text)) {
             said.push(text);
         }
     }
     said.split_off(1)
+}
+
+fn was_answered(cause: &(dyn StdError + 'static)) -> bool {
+    let exchange = cause.downcast_ref::<WireFailure>().and_then(WireFailure::exchange);
+    exchange.is_some_and(|exchange| exchange.status().is_some())
+}
+
+/// The text of a cause without that of the next one, which follows, and without the remedy.
+fn own_text(cause: &(dyn StdError + 'static), remedy: Option<&str>) -> String {
+    let text = cause.to_string();
+    let deeper = below(cause).map(ToString::to_string).unwrap_or_default();
+    let own = text.strip_suffix(&deeper).unwrap_or(&text).trim_end_matches([' ', ':', ',']);
+    match remedy {
+        Some(remedy) => own.replace(&format!("; {remedy}"), ""),
+        None => own.to_owned(),
+    }
 }
 
 /// The next level: `io::Error::source` skips the error it wraps, `get_ref` does not.

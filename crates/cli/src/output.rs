@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::exit::{Failure, Result};
 
-/// Standard output, for people or for programs.
+/// How to talk: to people or to programs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     /// `--json`.
@@ -18,30 +18,6 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
         Self { json, terminal: std::io::stdout().is_terminal() }
-    }
-
-    /// Prints text as it is.
-    pub(crate) fn text(self, text: &str) -> Result {
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::output)
-    }
-
-    /// Prints one line.
-    pub(crate) fn line(self, line: &str) -> Result {
-        self.text(&format!("{line}\n"))
-    }
-
-    /// Prints one JSON document, laid out for reading.
-    pub(crate) fn document(self, value: &impl Serialize) -> Result {
-        let text =
-            serde_json::to_string_pretty(value).map_err(|error| Failure::output(error.into()))?;
-        self.line(&text)
-    }
-
-    /// Prints one JSON object on one line, as a part of a stream.
-    pub(crate) fn record(self, value: &impl Serialize) -> Result {
-        let text = serde_json::to_string(value).map_err(|error| Failure::output(error.into()))?;
-        self.line(&text)
     }
 
     /// Says one line to a person, on standard error; programs get it as data.
@@ -56,6 +32,30 @@ impl Output {
     pub(crate) fn name(self, name: &str) -> Cow<'_, str> {
         if self.terminal { escape(name) } else { Cow::Borrowed(name) }
     }
+}
+
+/// Prints text as it is.
+pub(crate) fn print_text(text: &str) -> Result {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::output)
+}
+
+/// Prints one line.
+pub(crate) fn print_line(line: &str) -> Result {
+    print_text(&format!("{line}\n"))
+}
+
+/// Prints one JSON document, laid out for reading.
+pub(crate) fn print_document(value: &impl Serialize) -> Result {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::output(error.into()))?;
+    print_line(&text)
+}
+
+/// Prints one JSON object on one line, as a part of a stream.
+pub(crate) fn print_record(value: &impl Serialize) -> Result {
+    let text = serde_json::to_string(value).map_err(|error| Failure::output(error.into()))?;
+    print_line(&text)
 }
 
 /// Says one line to a person, on standard error. Nobody there to read it is no failure.
@@ -105,20 +105,36 @@ impl Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
         };
         let widths: Vec<_> = (0..self.right.len()).map(width).collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
-                let fill = " ".repeat(width.saturating_sub(cell.chars().count()));
-                let (before, after) =
-                    if *right { (fill.as_str(), "") } else { ("", fill.as_str()) };
-                line += &format!("{before}{cell}{after}  ");
-            }
-            text += line.trim_end();
-            text.push('\n');
-        }
-        text
+        lines(self.rows.iter().map(|row| self.line(row, &widths)))
     }
+
+    fn line(&self, row: &[String], widths: &[usize]) -> String {
+        let cells = row.iter().zip(widths).zip(&self.right).map(|((cell, width), right)| {
+            let fill = " ".repeat(width.saturating_sub(cell.chars().count()));
+            if *right { fill + cell } else { format!("{cell}{fill}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+/// Names and values, one pair a line, the values one below the other.
+pub(crate) fn facts<N: AsRef<str>>(pairs: &[(N, String)]) -> String {
+    let widths = pairs.iter().map(|(name, _)| name.as_ref().chars().count());
+    let width = widths.max().unwrap_or_default();
+    let line = |(name, value): &(N, String)| {
+        format!("{:width$}  {}", escape(name.as_ref()), escape(value))
+    };
+    lines(pairs.iter().map(line))
+}
+
+/// The text, two blanks in.
+pub(crate) fn indent(text: &str) -> String {
+    lines(text.lines().map(|line| format!("  {line}")))
+}
+
+/// Each with a line end.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 /// Shortens a cell to `width` characters.

@@ -2,6 +2,7 @@
 //! Installing and starting the servers is in [`servers`](crate::servers).
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use chrono::Utc;
@@ -9,6 +10,7 @@ use hyper::Request;
 
 use crate::error::{Error, Result, io};
 use crate::http_client::{Body, HttpClient, full};
+use crate::proxy::FaultProxy;
 use crate::signing;
 
 /// The region that the S3 servers sign for.
@@ -126,6 +128,28 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The address to connect to, for a proxy to stand in front of.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when the URL is not `http://ADDRESS:PORT` with an optional path.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let authority = self.url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        let address = authority.and_then(|authority| authority.parse().ok());
+        address.ok_or_else(|| Error::Invalid(format!("{} is not http://ADDRESS:PORT", self.url)))
+    }
+
+    /// The same server, reached through a proxy in front of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`address`](Self::address).
+    pub fn through(&self, proxy: &FaultProxy) -> Result<Self> {
+        let direct = self.address()?.to_string();
+        let url = self.url.replacen(&direct, &proxy.address().to_string(), 1);
+        Ok(Self { url, ..self.clone() })
+    }
+
     /// Credentials that may read and list but not write. Only `SeaweedFS` has them.
     pub fn reader(&self) -> Option<Credentials> {
         let tells_users_apart = self.kind == ServerKind::SeaweedFs;
@@ -264,6 +288,20 @@ mod tests {
             error.to_string(),
             "no server is called \"minio\": the known ones are seaweedfs, azurite, gcs, moto"
         );
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_through_a_proxy_keeps_its_path_and_credentials() {
+        let endpoint = Endpoint {
+            kind: ServerKind::Azurite,
+            url: "http://127.0.0.1:9/account".to_owned(),
+            credentials: ServerKind::Azurite.credentials(),
+        };
+        let proxy =
+            FaultProxy::start(endpoint.address().expect("an address")).await.expect("a proxy");
+        let through = endpoint.through(&proxy).expect("an endpoint");
+        assert_eq!(through.url, format!("{}/account", proxy.url()));
+        assert_eq!(through.credentials, endpoint.credentials);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Completions, Man};
 use crate::context::Context;
 use crate::exit::{Failure, Result};
+use crate::output::print_text;
 
 /// Prints a completion script.
 pub(crate) fn completions(context: &Context, arguments: &Completions) -> Result {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "lifeboat", &mut script);
-    context.output.text(&String::from_utf8_lossy(&script))
+    print_text(&String::from_utf8_lossy(&script))
 }
 
 /// Prints the manual page, or writes all pages into a folder.
@@ -18,7 +19,7 @@ pub(crate) fn man(context: &Context, arguments: &Man) -> Result {
     let Some(folder) = &arguments.dir else {
         let mut page = Vec::new();
         clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::output)?;
-        return context.output.text(&String::from_utf8_lossy(&page));
+        return print_text(&String::from_utf8_lossy(&page));
     };
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::Cp;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Result, message, to_json, to_text};
-use crate::output::{escape, say};
+use crate::output::{escape, print_document, say};
 use crate::progress::Meter;
 use crate::size::{human_rate, human_size, mebibytes_per_second};
 
@@ -165,7 +165,7 @@ fn conclude(
     verified: Option<&VerifyReport>,
 ) -> Result {
     if context.output.json {
-        context.output.document(&report(summary, elapsed, verified))?;
+        print_document(&report(summary, elapsed, verified))?;
     } else {
         say(&in_words(summary, elapsed));
         if let Some(verified) = verified {

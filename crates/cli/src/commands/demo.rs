@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::cli::Demo;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Result};
-use crate::output::{Table, escape};
+use crate::output::{Table, escape, print_document, print_line, print_text};
 use crate::progress::Meter;
 use crate::size::{human_rate, human_size, mebibytes_per_second};
 
@@ -149,8 +149,9 @@ impl<'a> Tour<'a> {
         let output = self.context.output;
         if output.json {
             let legs: Vec<_> = legs.iter().map(Leg::to_json).collect();
-            return output
-                .document(&json!({ "legs": legs, "identical": identical, "kept": self.kept }));
+            return print_document(
+                &json!({ "legs": legs, "identical": identical, "kept": self.kept }),
+            );
         }
         let mut table = Table::new(&["leg", ">objects", ">size", ">seconds", ">rate"]);
         for leg in legs {
@@ -162,8 +163,8 @@ impl<'a> Tour<'a> {
                 human_rate(leg.summary.bytes, leg.elapsed),
             ]);
         }
-        output.text(&table.render())?;
-        output.line(if identical { "identical" } else { "NOT identical" })
+        print_text(&table.render())?;
+        print_line(if identical { "identical" } else { "NOT identical" })
     }
 }
 

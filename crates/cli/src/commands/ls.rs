@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli::Ls;
 use crate::context::Context;
 use crate::exit::{Failure, Result};
+use crate::output::{print_line, print_record};
 
 /// A line of `--json`.
 #[derive(Serialize)]
@@ -116,14 +117,14 @@ impl Listing<'_> {
         self.shown += 1;
         let output = self.context.output;
         if output.json {
-            return output.record(&Entry::Folder { key: key.as_ref() });
+            return print_record(&Entry::Folder { key: key.as_ref() });
         }
         let name = format!("{}/", self.name(key));
         let name = output.name(&name);
         if self.long {
-            output.line(&format!("{:>14}  {:20}  {name}", "-", "-"))
+            print_line(&format!("{:>14}  {:20}  {name}", "-", "-"))
         } else {
-            output.line(&name)
+            print_line(&name)
         }
     }
 
@@ -132,7 +133,7 @@ impl Listing<'_> {
         let output = self.context.output;
         let modified = object.last_modified.to_rfc3339_opts(SecondsFormat::Secs, true);
         if output.json {
-            return output.record(&Entry::Object {
+            return print_record(&Entry::Object {
                 key: object.location.as_ref(),
                 size: object.size,
                 last_modified: modified,
@@ -143,10 +144,10 @@ impl Listing<'_> {
         let name = self.name(&object.location);
         let name = output.name(&name);
         if !self.long {
-            return output.line(&name);
+            return print_line(&name);
         }
         let tag = object.e_tag.as_deref().unwrap_or("-");
-        output.line(&format!("{:>14}  {modified:20}  {name}  {}", object.size, output.name(tag)))
+        print_line(&format!("{:>14}  {modified:20}  {name}  {}", object.size, output.name(tag)))
     }
 
     /// The name within the folder that is listed; the last one for the object itself.

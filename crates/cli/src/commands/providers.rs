@@ -6,7 +6,7 @@ use lifeboat::{Error, Support};
 use crate::cli::Providers;
 use crate::context::Context;
 use crate::exit::Result;
-use crate::output::{Table, escape, shorten};
+use crate::output::{Table, facts, print_document, print_text, shorten};
 use crate::size::human_size;
 
 /// Longer names and owners are cut in the table; the details show them whole.
@@ -20,9 +20,9 @@ pub(crate) fn run(context: &Context, arguments: &Providers) -> Result {
     if let Some(id) = &arguments.id {
         let provider = catalogue.get(id).map_err(Error::from)?;
         if context.output.json {
-            return context.output.document(provider);
+            return print_document(provider);
         }
-        return context.output.text(&details(provider));
+        return print_text(&details(provider));
     }
     let owned = arguments.jurisdiction.as_deref().map(jurisdiction).transpose();
     let owned = owned.map_err(Error::from)?;
@@ -33,9 +33,9 @@ pub(crate) fn run(context: &Context, arguments: &Providers) -> Result {
         .filter(|provider| country.is_none_or(|code| provider.regions_in(code).next().is_some()))
         .collect();
     if context.output.json {
-        return context.output.document(&providers);
+        return print_document(&providers);
     }
-    context.output.text(&table(&providers))?;
+    print_text(&table(&providers))?;
     let regions: usize = providers.iter().map(|provider| provider.regions.len()).sum();
     context.output.note(&format!(
         "{} providers, {regions} regions; `lifeboat providers ID` shows one in detail",
@@ -117,8 +117,7 @@ fn details(provider: &Provider) -> String {
         ("confidence", format!("{:?}", provider.confidence).to_lowercase()),
     ];
     lines.extend(provider.note.clone().map(|note| ("note", note)));
-    let mut text: String =
-        lines.iter().map(|(name, value)| format!("{name:<17} {}\n", escape(value))).collect();
+    let text = facts(&lines);
     if provider.regions.is_empty() {
         return text;
     }
@@ -132,8 +131,7 @@ fn details(provider: &Provider) -> String {
             region.endpoint.clone(),
         ]);
     }
-    text.push('\n');
-    text + &table.render()
+    format!("{text}\n{}", table.render())
 }
 
 fn listing(order: Listing) -> &'static str {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::cli::Put;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Result};
-use crate::output::escape;
+use crate::output::{escape, print_document};
 use crate::size::human_size;
 
 /// `--if-absent` takes one request (multipart uploads know no condition that all providers share),
@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, arguments: &Put) -> Result {
             "e_tag": result.e_tag,
             "version": result.version,
         });
-        return context.output.document(&report);
+        return print_document(&report);
     }
     context.output.note(&format!(
         "stored {} in {backend} ({})",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::Rm;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Result, to_json, to_text};
-use crate::output::{escape, say};
+use crate::output::{escape, print_document, say};
 
 /// Removes what is named.
 pub(crate) async fn run(context: &Context, arguments: &Rm) -> Result {
@@ -129,7 +129,7 @@ impl Removal<'_> {
         if self.context.output.json {
             let failures: Vec<Value> = self.failures.iter().map(to_json).collect();
             let report = json!({ "removed": self.removed, "failures": failures });
-            self.context.output.document(&report)?;
+            print_document(&report)?;
         } else {
             say(&format!(
                 "removed {} {}",

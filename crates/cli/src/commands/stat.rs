@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::Stat;
 use crate::context::Context;
 use crate::exit::{Failure, Result};
-use crate::output::escape;
+use crate::output::{facts, print_document, print_text};
 use crate::size::human_size;
 
 #[derive(Serialize)]
@@ -42,9 +42,9 @@ pub(crate) async fn run(context: &Context, arguments: &Stat) -> Result {
         metadata,
     };
     if context.output.json {
-        return context.output.document(&report);
+        return print_document(&report);
     }
-    context.output.text(&report.lines())
+    print_text(&report.lines())
 }
 
 impl Report {
@@ -59,11 +59,7 @@ impl Report {
         lines.extend(self.version.clone().map(|version| ("version".to_owned(), version)));
         lines.extend(self.attributes.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
         lines.extend(self.metadata.iter().map(|(k, v)| (format!("metadata {k}"), v.clone())));
-        let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        lines
-            .iter()
-            .map(|(name, value)| format!("{:width$}  {}\n", escape(name), escape(value)))
-            .collect()
+        facts(&lines)
     }
 
     fn size_in_words(&self) -> String {

@@ -107,11 +107,9 @@ async fn copies_that_make_no_sense_are_refused() {
 error: `tree` is a folder
   try: add -r to copy everything below it
 "#);
-    assert_snapshot!(sandbox.run(&["cp", "-r", "tree", "tree/inside"]).failure(), @r#"
-2
-error: file.-tmp-.tmpGvMSIE-tree, key `inside`: the target lies inside the source, which would copy the copies
-  try: choose a target outside of it
-"#);
+    let inside = sandbox.run(&["cp", "-r", "tree", "tree/inside"]);
+    assert!(inside.stderr.contains("the target lies inside the source"), "{}", inside.stderr);
+    assert_eq!(inside.code, Some(2));
     assert_snapshot!(sandbox.run(&["cp", "-r", "tiny:nothing", "out"]).failure(), @r#"
 4
 error: tiny: nothing is at `tiny:nothing`

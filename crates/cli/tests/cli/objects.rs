@@ -89,15 +89,11 @@ async fn missing_things_exit_with_4_and_say_what_to_do() {
 4
 error: tiny, key `nothing`: no such object (404 NoSuchKey)
   cause: s3:us-east-1/data: get of `nothing`: 404 Not Found NoSuchKey: The specified key does not exist.
-  cause: Error performing GET http://127.0.0.1:PORT/data/nothing in 2.12526ms -
-  cause: Server returned non-2xx status code: 404 Not Found: <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>
 "#);
     assert_snapshot!(sandbox.run(&["rm", "tiny:nothing"]).failure(), @r#"
 4
 error: tiny, key `nothing`: no such object (404 Not Found)
   cause: s3:us-east-1/data: head of `nothing`: 404 Not Found
-  cause: Error performing HEAD http://127.0.0.1:PORT/data/nothing in 1.816389ms -
-  cause: Server returned non-2xx status code: 404 Not Found: <Error><Code>Unspecified</Code><Message></Message></Error>
   try: add -r if it is a folder
 removed 0 objects
 "#);
@@ -110,8 +106,6 @@ error: tiny: nothing is at `tiny:nothing`
 4
 error: tiny, key `nothing`: no such object (404 NoSuchKey)
   cause: s3:us-east-1/data: get of `nothing`: 404 Not Found NoSuchKey: The specified key does not exist.
-  cause: Error performing GET http://127.0.0.1:PORT/data/nothing in 1.878692ms -
-  cause: Server returned non-2xx status code: 404 Not Found: <Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>
   try: check the name; add -r if it is a folder
 "#);
     assert_snapshot!(sandbox.run(&["put", "nothing", "tiny:x"]).failure(), @r#"

@@ -54,6 +54,37 @@ use store::Store;
 /// The namespace of S3's documents.
 const NAMESPACE: &str = "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
 
+/// Parameters that make a request one to some other thing than the bucket or object.
+const SUBRESOURCES: [&str; 27] = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "attributes",
+    "cors",
+    "delete",
+    "encryption",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "location",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "publicAccessBlock",
+    "replication",
+    "restore",
+    "retention",
+    "select",
+    "tagging",
+    "uploads",
+    "versioning",
+    "versions",
+    "website",
+];
+
 /// A running S3 endpoint. Dropping it closes its port and every connection, and forgets the data.
 #[derive(Debug)]
 pub struct TinyS3 {
@@ -159,19 +190,41 @@ fn locate(addressing: &Addressing, parts: &hyper::http::request::Parts) -> (Stri
 
 impl Shared {
     async fn answer(&self, call: &Call, body: Incoming) -> Answer {
-        let payload = auth::authenticate(call, &self.options)?;
+        let payload = match auth::authenticate(call, &self.options) {
+            Ok(payload) => payload,
+            Err(refusal) => {
+                // A client that is still writing would not see the answer.
+                body::drain(body).await;
+                return Err(refusal);
+            }
+        };
         let received = body::receive(call, payload, body).await?;
         checksum::refuse_unless(self.options.checksums, call)?;
         self.dispatch(call, &received)
     }
 
     fn dispatch(&self, call: &Call, received: &Received) -> Answer {
+        Self::known_subresource(call)?;
         match (call.bucket.is_empty(), call.key.is_empty()) {
             (true, true) if call.method == Method::GET => Ok(self.list_buckets()),
             (true, _) => Err(not_allowed()),
             (false, true) => self.dispatch_bucket(call, received),
             (false, false) => self.dispatch_object(call, received),
         }
+    }
+
+    /// Turns away what would otherwise be taken for a request to the bucket or object itself.
+    fn known_subresource(call: &Call) -> std::result::Result<(), Refusal> {
+        let asked = SUBRESOURCES.iter().find(|name| call.query.has(name));
+        let known = match (call.method.as_str(), call.key.is_empty(), asked) {
+            (_, _, None) | ("GET", false, Some(&"tagging")) | ("POST", false, Some(&"uploads")) => {
+                true
+            }
+            ("GET", true, Some(&"location")) | ("POST", true, Some(&"delete")) => true,
+            _ => false,
+        };
+        let name = asked.copied().unwrap_or_default();
+        if known { Ok(()) } else { Err(not_implemented(name)) }
     }
 
     fn dispatch_bucket(&self, call: &Call, received: &Received) -> Answer {

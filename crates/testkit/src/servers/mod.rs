@@ -13,7 +13,6 @@ mod process;
 mod seaweedfs;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,9 @@ use crate::http_client::{HttpClient, full};
 /// How long a server may take until it answers. The slowest needs 2 s alone on two cores; a machine that compiles at
 /// the same time has been seen to take ten times that.
 const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// How long one look may take, so that a server which accepts and says nothing is not waited for in vain.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often readiness is asked for.
 const READY_POLL: Duration = Duration::from_millis(50);
@@ -228,7 +230,7 @@ impl Server {
             tokio::time::sleep(READY_POLL).await;
         }
         if let Some(key) = &self.key {
-            let address = address_of(&self.plan.url)?;
+            let address = self.endpoint.address()?;
             let front = GcsXml::start_at(&self.plan.process_url, Some(key), Some(address));
             self.front = Some(front.await?);
         }
@@ -237,10 +239,14 @@ impl Server {
 
     /// One look; the error says what was seen.
     async fn ready(&self, client: &HttpClient) -> Result<()> {
-        match self.kind() {
-            ServerKind::SeaweedFs => seaweedfs::ready(&self.endpoint).await,
-            _ => answers(client, &self.plan.process_url).await,
-        }
+        let look = async {
+            match self.kind() {
+                ServerKind::SeaweedFs => seaweedfs::ready(&self.endpoint).await,
+                _ => answers(client, &self.plan.process_url).await,
+            }
+        };
+        let silent = |_| Error::Invalid("it accepts connections and does not answer".to_owned());
+        tokio::time::timeout(LOOK_WITHIN, look).await.map_err(silent)?
     }
 
     fn failure(&self, problem: String) -> Error {
@@ -297,9 +303,4 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
         held.push(listener);
     }
     Ok(ports)
-}
-
-fn address_of(url: &str) -> Result<SocketAddr> {
-    let address = url.trim_start_matches("http://").parse();
-    address.map_err(|_| Error::Invalid(format!("{url} is not http://ADDRESS:PORT")))
 }

@@ -374,6 +374,30 @@ async fn a_payload_that_is_not_the_signed_one_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_not_implemented_does_not_touch_the_object() {
+    let server = start(Options::default().credentials([])).await;
+    let url = format!("{}/data/x", server.url());
+    request("PUT", &url, &[], "text").await;
+    for (method, url) in [
+        ("PUT", format!("{url}?acl")),
+        ("DELETE", format!("{url}?tagging")),
+        ("GET", format!("{}/data?versions", server.url())),
+    ] {
+        let answer = request(method, &url, &[], "").await;
+        assert_eq!((answer.status, answer.code().as_str()), (501, "NotImplemented"), "{url}");
+    }
+    assert_eq!(server.contents(BUCKET, "x").as_deref(), Some(&b"text"[..]));
+}
+
+#[tokio::test]
+async fn a_refused_upload_of_megabytes_still_sees_the_refusal() {
+    let server = start(Options::default()).await;
+    let store = builder(&server).with_secret_access_key("wrong").build().expect("a client");
+    let error = store.put(&Path::from("x"), vec![0; 16 << 20].into()).await.expect_err("refused");
+    assert!(format!("{error:?}").contains("SignatureDoesNotMatch"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_virtual_host_names_the_bucket() {
     let options = Options::default()
         .credentials([])

@@ -16,7 +16,7 @@ use crate::exit::to_json;
 
 /// The capability probe sends some fifteen requests; with each at its first-byte deadline (5 s) and
 /// none failing that is 75 s, and a backend that slow does not pass anyway.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// The first probe opens the connection; the median of the others is the latency.
 const LATENCY_PROBES: usize = 3;
@@ -99,7 +99,10 @@ impl Examination<'_> {
         let exchange = WireFailure::find(&error).and_then(WireFailure::exchange);
         self.report.clock_skew_seconds = exchange.and_then(|exchange| exchange.clock_skew_seconds);
         self.judge_the_clock();
-        describe(self.store, &Path::ROOT, error)
+        // The probe asks for a key that need not be there: what is missing is the bucket.
+        let missing = matches!(error, object_store::Error::NotFound { .. });
+        let described = describe(self.store, &Path::ROOT, error);
+        if missing { bucket_not_found(described) } else { described }
     }
 
     fn judge_the_clock(&mut self) {
@@ -170,6 +173,17 @@ impl Examination<'_> {
             self.report.warn(format!("{consequence}{contradiction}"));
         }
     }
+}
+
+fn bucket_not_found(error: Error) -> Error {
+    let mut told = Error::new(ErrorKind::NotFound, "there is no such bucket");
+    if let Some(backend) = error.backend() {
+        told = told.with_backend(backend);
+    }
+    if let Some(remedy) = error.remedy() {
+        told = told.with_remedy(remedy);
+    }
+    told.with_source(error)
 }
 
 /// A finding says in words whether a condition was ignored or refused; the two need different

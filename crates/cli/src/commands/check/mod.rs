@@ -12,6 +12,7 @@ use lifeboat::{BlobStore, store_from_url};
 use crate::cli::Check;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Result};
+use crate::output::{print_document, print_text};
 use examine::examine;
 use report::Report;
 
@@ -22,10 +23,10 @@ pub(crate) async fn run(context: &Context, arguments: &Check) -> Result {
         backends.into_iter().map(|(name, store)| examine(name, store, arguments.read_only));
     let reports = join_all(examinations).await;
     if context.output.json {
-        context.output.document(&reports)?;
+        print_document(&reports)?;
     } else {
         let texts: Vec<_> = reports.iter().map(Report::in_words).collect();
-        context.output.text(&texts.join("\n"))?;
+        print_text(&texts.join("\n"))?;
     }
     match verdict(&reports, arguments.strict) {
         Exit::Ok => Ok(()),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::{Exit, to_text};
-use crate::output::{Table, escape};
+use crate::output::{Table, escape, facts, indent};
 
 /// Whether something holds, as far as it was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -121,29 +121,21 @@ impl Report {
     /// As lines for a person.
     pub(crate) fn in_words(&self) -> String {
         let mark = if self.ok { "ok" } else { "FAILED" };
-        let mut text = format!("{}: {mark}\n", escape(&self.name));
-        for (name, value) in self.facts() {
-            text += &format!("  {name:<14} {}\n", escape(&value));
+        let mut text = facts(&self.facts());
+        if self.ok || self.capabilities.iter().any(|capability| capability.probed.is_some()) {
+            text += &self.table();
         }
-        if self.capabilities.iter().any(|capability| capability.probed.is_some()) || self.ok {
-            for line in self.table().lines() {
-                text += &format!("  {line}\n");
-            }
-        }
-        for warning in &self.warnings {
-            text += &format!("  warning: {}\n", escape(warning));
-        }
-        for line in self.failure.iter().flat_map(|error| lines(&to_text(error))) {
-            text += &format!("  {line}\n");
-        }
-        text
+        let warnings =
+            self.warnings.iter().map(|warning| format!("warning: {}\n", escape(warning)));
+        text.extend(warnings.chain(self.failure.iter().map(to_text)));
+        format!("{}: {mark}\n{}", escape(&self.name), indent(&text))
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let place = [&self.provider, &self.region, &self.bucket];
         let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).cloned().collect();
         let mut facts = vec![
-            ("backend", format!("{} (owner under {} law)", place.join(" "), self.jurisdiction)),
+            ("backend", format!("{} ({})", place.join(" "), owner(self.jurisdiction))),
             ("reachable", self.reachable.as_str().to_owned()),
             ("authenticated", self.authenticated.as_str().to_owned()),
             ("writable", self.writable.as_str().to_owned()),
@@ -168,6 +160,11 @@ impl Report {
     }
 }
 
-fn lines(text: &str) -> Vec<String> {
-    text.lines().map(str::to_owned).collect()
+/// Whose law the provider is under, in words.
+fn owner(jurisdiction: &str) -> String {
+    match jurisdiction {
+        "unknown" => "owner unknown".into(),
+        "self-hosted" => "self-hosted".into(),
+        known => format!("owner under {known} law"),
+    }
 }
