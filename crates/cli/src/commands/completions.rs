@@ -8,7 +8,7 @@ use crate::exit::{Failure, Result};
 use crate::output::print_text;
 
 /// Prints a completion script.
-pub(crate) fn completions(context: &Context, arguments: &Completions) -> Result {
+pub(crate) fn completions(arguments: &Completions) -> Result {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "lifeboat", &mut script);
     print_text(&String::from_utf8_lossy(&script))

@@ -37,11 +37,12 @@ pub(crate) async fn run(context: &Context, arguments: &Cp) -> Result {
         (false, copy.object().await?)
     };
     let elapsed = started.elapsed();
-    let verified = if arguments.verify && !context.interrupt.happened() {
-        Some(copy.verify(whole_tree).await?)
-    } else {
-        None
-    };
+    if context.interrupt.happened() {
+        // What failed of the interruption is no failure.
+        context.output.note(&in_words(summary.objects, summary.bytes, elapsed));
+        return Err(Failure::Interrupted);
+    }
+    let verified = if arguments.verify { Some(copy.verify(whole_tree).await?) } else { None };
     conclude(context, &summary, elapsed, verified.as_ref())
 }
 
@@ -167,7 +168,11 @@ fn conclude(
     if context.output.json {
         print_document(&report(summary, elapsed, verified))?;
     } else {
-        say(&in_words(summary, elapsed));
+        let done = in_words(summary.objects, summary.bytes, elapsed);
+        match summary.failed {
+            0 => say(&done),
+            failed => say(&format!("{done}, {failed} failed")),
+        }
         if let Some(verified) = verified {
             tell(verified);
         }
@@ -182,18 +187,13 @@ fn conclude(
     }
 }
 
-fn in_words(summary: &Summary, elapsed: Duration) -> String {
-    let objects = if summary.objects == 1 { "object" } else { "objects" };
-    let failed = match summary.failed {
-        0 => String::new(),
-        failed => format!(", {failed} failed"),
-    };
+fn in_words(objects: u64, bytes: u64, elapsed: Duration) -> String {
     format!(
-        "copied {} {objects}, {} in {:.2} s ({}){failed}",
-        summary.objects,
-        human_size(summary.bytes),
+        "copied {objects} {}, {} in {:.2} s ({})",
+        if objects == 1 { "object" } else { "objects" },
+        human_size(bytes),
         elapsed.as_secs_f64(),
-        human_rate(summary.bytes, elapsed)
+        human_rate(bytes, elapsed)
     )
 }
 

@@ -122,7 +122,7 @@ impl Listing<'_> {
         let name = format!("{}/", self.name(key));
         let name = output.name(&name);
         if self.long {
-            print_line(&format!("{:>14}  {:20}  {name}", "-", "-"))
+            print_line(&format!("{:>14}  {:20}  {:34}  {name}", "-", "-", "-"))
         } else {
             print_line(&name)
         }
@@ -147,7 +147,8 @@ impl Listing<'_> {
             return print_line(&name);
         }
         let tag = object.e_tag.as_deref().unwrap_or("-");
-        print_line(&format!("{:>14}  {modified:20}  {name}  {}", object.size, output.name(tag)))
+        // Most are quoted MD5 digests: 34 characters.
+        print_line(&format!("{:>14}  {modified:20}  {:34}  {name}", object.size, output.name(tag)))
     }
 
     /// The name within the folder that is listed; the last one for the object itself.

@@ -12,6 +12,12 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Result, to_json, to_text};
 use crate::output::{escape, print_document, say};
 
+/// More failures than these are counted, not told one by one: the first ones show what is wrong.
+const MOST_TOLD: u64 = 20;
+
+/// A run in which everything fails must not fill the memory with errors.
+const MOST_KEPT: usize = 1_000;
+
 /// Removes what is named.
 pub(crate) async fn run(context: &Context, arguments: &Rm) -> Result {
     let fleet = context.fleet()?;
@@ -20,7 +26,7 @@ pub(crate) async fn run(context: &Context, arguments: &Rm) -> Result {
     if arguments.recursive && !arguments.yes && !consents(&places).await? {
         return Err(Failure::usage("nothing was removed", "answer y, or add --yes"));
     }
-    let mut removal = Removal { context, removed: 0, failures: Vec::new() };
+    let mut removal = Removal { context, removed: 0, failed: 0, failures: Vec::new() };
     for place in &places {
         let result = if arguments.recursive {
             removal.everything(place).await
@@ -55,6 +61,8 @@ async fn consents(places: &[Location]) -> Result<bool> {
 struct Removal<'a> {
     context: &'a Context,
     removed: u64,
+    failed: u64,
+    /// The first of them.
     failures: Vec<Error>,
 }
 
@@ -86,7 +94,7 @@ impl Removal<'_> {
     }
 
     async fn everything(&mut self, place: &Location) -> std::result::Result<(), Error> {
-        let before = self.removed + self.failures.len() as u64;
+        let before = self.removed + self.failed;
         if !place.path.is_root() && !place.ends_with_slash {
             // The key itself may be an object, too.
             match self.one(place).await {
@@ -95,7 +103,7 @@ impl Removal<'_> {
             }
         }
         self.below(place).await;
-        if self.removed + self.failures.len() as u64 == before && !place.path.is_root() {
+        if self.removed + self.failed == before && !place.path.is_root() {
             return Err(Error::new(ErrorKind::NotFound, format!("nothing is at `{}`", place.text))
                 .with_backend(place.store.identity().id()));
         }
@@ -119,23 +127,27 @@ impl Removal<'_> {
     }
 
     fn failed(&mut self, error: Error) {
-        if !self.context.output.json {
+        self.failed += 1;
+        if !self.context.output.json && self.failed <= MOST_TOLD {
             say(to_text(&error).trim_end());
         }
-        self.failures.push(error);
+        if self.failures.len() < MOST_KEPT {
+            self.failures.push(error);
+        }
     }
 
     fn conclude(self) -> Result {
         if self.context.output.json {
             let failures: Vec<Value> = self.failures.iter().map(to_json).collect();
-            let report = json!({ "removed": self.removed, "failures": failures });
+            let report = json!({
+                "removed": self.removed,
+                "failed": self.failed,
+                "failures": failures,
+            });
             print_document(&report)?;
-        } else {
-            say(&format!(
-                "removed {} {}",
-                self.removed,
-                if self.removed == 1 { "object" } else { "objects" }
-            ));
+        } else if self.removed > 0 || self.failed == 0 {
+            let objects = if self.removed == 1 { "object" } else { "objects" };
+            say(&format!("removed {} {objects}", self.removed));
         }
         match Exit::of_all(self.removed > 0, self.failures.iter()) {
             Exit::Ok => Ok(()),

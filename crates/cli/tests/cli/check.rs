@@ -84,7 +84,6 @@ s3://nowhere?region=us-east-1&endpoint=http://127.0.0.1:PORT&allow_http=true&env
   writable       unknown
   clock skew     0 s
   error: s3.us-east-1.nowhere: there is no such bucket
-    cause: s3.us-east-1.nowhere: no such object (404 NoSuchBucket)
     cause: s3:us-east-1/nowhere: get of `.lifeboat/beacon`: 404 Not Found NoSuchBucket: The specified bucket does not exist
     try: bucket not found at 127.0.0.1:PORT: check its name and the region us-east-1
 "#);

@@ -61,8 +61,8 @@ fn memory(settings: &BackendSettings) -> Arc<dyn BlobStore> {
     declared.ordered_listing = Support::Yes;
     declared.presigned_urls = Support::No;
     declared.parts = PartLimits::NONE;
-    let identity = Identity::new("memory", "", &*settings.bucket)
-        .with_jurisdiction(Jurisdiction::SelfHosted);
+    let identity =
+        Identity::new("memory", "", &*settings.bucket).with_jurisdiction(Jurisdiction::SelfHosted);
     let multipart = Arc::clone(&store);
     let store = AnyStore::new(store, named(identity, settings)).with_capabilities(declared);
     Arc::new(store.with_multipart_store(multipart))
@@ -78,7 +78,10 @@ fn named(identity: Identity, settings: &BackendSettings) -> Identity {
 #[cfg(feature = "folder")]
 fn folder(settings: &BackendSettings) -> Result<Arc<dyn BlobStore>, Error> {
     let store = crate::folder::FolderStore::open(&settings.bucket, true)?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(match &settings.name {
+        Some(name) => store.with_id(name),
+        None => store,
+    }))
 }
 
 #[cfg(not(feature = "folder"))]

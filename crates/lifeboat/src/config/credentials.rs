@@ -22,9 +22,7 @@ fn read(path: &std::path::Path) -> Result<String, Error> {
 }
 
 #[cfg(feature = "s3")]
-pub(super) fn s3(
-    settings: &CredentialSettings,
-) -> Result<Option<lifeboat_s3::Credentials>, Error> {
+pub(super) fn s3(settings: &CredentialSettings) -> Result<Option<lifeboat_s3::Credentials>, Error> {
     use lifeboat_s3::Credentials;
     Ok(Some(match settings {
         CredentialSettings::Default => return Ok(None),

@@ -157,9 +157,7 @@ fn backend(source: Source<'_>, table: &DeTable<'_>) -> Result<BackendSettings, E
     once("account", &mut settings.account)?;
     once("endpoint", &mut settings.endpoint)?;
     settings.name = reader.string("name")?;
-    for (key, field) in
-        [("provider", &mut settings.provider), ("bucket", &mut settings.bucket)]
-    {
+    for (key, field) in [("provider", &mut settings.provider), ("bucket", &mut settings.bucket)] {
         match reader.string(key)? {
             Some(_) if from_url => return Err(twice(key)),
             Some(value) => *field = value,
@@ -274,7 +272,11 @@ mod tests {
     #[test]
     fn values_of_the_wrong_kind_are_named() {
         let text = "[[backend]]\nurl = \"memory://x\"\n[backend.http]\nconnect = \"fast\"\n";
-        assert!(error(text).starts_with("lifeboat.toml:4: `connect` is no duration"), "{}", error(text));
+        assert!(
+            error(text).starts_with("lifeboat.toml:4: `connect` is no duration"),
+            "{}",
+            error(text)
+        );
         let text = "[[backend]]\nurl = 7\n";
         assert!(error(text).contains("`url` is to be a string"), "{}", error(text));
         assert!(error("").contains("names no backend"));
@@ -282,7 +284,8 @@ mod tests {
 
     #[test]
     fn two_sources_of_credentials_are_one_too_many() {
-        let text = "[[backend]]\nurl = \"memory://x\"\ncredentials = { env = \"A\", profile = \"b\" }";
+        let text =
+            "[[backend]]\nurl = \"memory://x\"\ncredentials = { env = \"A\", profile = \"b\" }";
         assert!(error(text).contains("more than one source"), "{}", error(text));
     }
 }

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use lifeboat_core::{BlobStore, Error, ErrorKind};
 use percent_encoding::percent_decode_str;
 
+use super::build;
 use super::read::{SECRET_REMEDY, is_secret, suggest};
 use super::settings::{BackendSettings, CredentialSettings};
-use super::build;
 
 const PARAMETERS: [&str; 11] = [
     "region",

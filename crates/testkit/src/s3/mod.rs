@@ -216,13 +216,14 @@ impl Shared {
     /// Turns away what would otherwise be taken for a request to the bucket or object itself.
     fn known_subresource(call: &Call) -> std::result::Result<(), Refusal> {
         let asked = SUBRESOURCES.iter().find(|name| call.query.has(name));
-        let known = match (call.method.as_str(), call.key.is_empty(), asked) {
-            (_, _, None) | ("GET", false, Some(&"tagging")) | ("POST", false, Some(&"uploads")) => {
-                true
-            }
-            ("GET", true, Some(&"location")) | ("POST", true, Some(&"delete")) => true,
-            _ => false,
-        };
+        let known = matches!(
+            (call.method.as_str(), call.key.is_empty(), asked.copied()),
+            (_, _, None)
+                | ("GET", false, Some("tagging"))
+                | ("POST", false, Some("uploads"))
+                | ("GET", true, Some("location"))
+                | ("POST", true, Some("delete"))
+        );
         let name = asked.copied().unwrap_or_default();
         if known { Ok(()) } else { Err(not_implemented(name)) }
     }

@@ -100,9 +100,10 @@ impl Examination<'_> {
         self.report.clock_skew_seconds = exchange.and_then(|exchange| exchange.clock_skew_seconds);
         self.judge_the_clock();
         // The probe asks for a key that need not be there: what is missing is the bucket.
-        let missing = matches!(error, object_store::Error::NotFound { .. });
-        let described = describe(self.store, &Path::ROOT, error);
-        if missing { bucket_not_found(described) } else { described }
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            return bucket_not_found(self.store, error);
+        }
+        describe(self.store, &Path::ROOT, error)
     }
 
     fn judge_the_clock(&mut self) {
@@ -175,15 +176,14 @@ impl Examination<'_> {
     }
 }
 
-fn bucket_not_found(error: Error) -> Error {
-    let mut told = Error::new(ErrorKind::NotFound, "there is no such bucket");
-    if let Some(backend) = error.backend() {
-        told = told.with_backend(backend);
+fn bucket_not_found(store: &dyn BlobStore, error: object_store::Error) -> Error {
+    let told = Error::new(ErrorKind::NotFound, "there is no such bucket")
+        .with_backend(store.identity().id());
+    match WireFailure::find(&error).and_then(WireFailure::remedy).map(str::to_owned) {
+        Some(remedy) => told.with_remedy(remedy),
+        None => told,
     }
-    if let Some(remedy) = error.remedy() {
-        told = told.with_remedy(remedy);
-    }
-    told.with_source(error)
+    .with_source(error)
 }
 
 /// A finding says in words whether a condition was ignored or refused; the two need different
