@@ -20,20 +20,22 @@ fn size(n: usize) -> usize {
         2 => (8 << 20) + 1,
         3 => 8 << 20,
         4 => (16 << 20) - 1,
-        n if n % 200 == 0 => 1 << 20,
+        n if n.is_multiple_of(200) => 1 << 20,
         n => (n * 37) % 5_000,
     }
 }
 
 fn body(n: usize) -> Vec<u8> {
     let seed = n.wrapping_mul(2_654_435_761);
-    (0..size(n)).map(|at| (seed.wrapping_add(at.wrapping_mul(131)) >> 3) as u8).collect()
+    (0..size(n))
+        .map(|at| u8::try_from((seed.wrapping_add(at.wrapping_mul(131)) >> 3) % 256).unwrap())
+        .collect()
 }
 
 fn attributes(n: usize) -> Attributes {
     let mut attributes =
         Attributes::from_iter([(Attribute::ContentType, "application/octet-stream")]);
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         attributes.insert(Attribute::ContentType, "text/x-odd".into());
         attributes.insert(Attribute::CacheControl, "max-age=60".into());
         attributes.insert(Attribute::Metadata("made-by".into()), format!("file {n}").into());

@@ -33,7 +33,7 @@ fn credentials(kind: Kind) -> Credentials {
     }
 }
 
-async fn store(kind: Kind, server: &Scripted, http: HttpSettings) -> Arc<dyn BlobStore> {
+fn store(kind: Kind, server: &Scripted, http: HttpSettings) -> Arc<dyn BlobStore> {
     let url = match kind {
         Kind::Azurite => format!("{}/devstoreaccount1", server.url()),
         _ => server.url(),
@@ -82,7 +82,7 @@ async fn ask(store: &Arc<dyn BlobStore>, what: Ask) -> Result<(), Error> {
 
 async fn fails(kind: Kind, what: Ask, reply: Reply) -> (Error, Arc<dyn BlobStore>) {
     let server = Scripted::always(reply).await.unwrap();
-    let store = store(kind, &server, impatient()).await;
+    let store = store(kind, &server, impatient());
     let error = ask(&store, what).await.expect_err("the answer is a failure");
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("must-not-leak"), "a secret in {shown}");
@@ -337,7 +337,7 @@ async fn body_that_does_not_match_its_checksum_is_an_error_that_says_so() {
 #[tokio::test]
 async fn connection_that_is_refused_had_no_effect() {
     let server = Scripted::always(Reply::new(200)).await.unwrap();
-    let store = store(Kind::TinyS3, &server, impatient()).await;
+    let store = store(Kind::TinyS3, &server, impatient());
     drop(server);
     let error = ask(&store, Ask::Put).await.unwrap_err();
     let verdict = store.classify(&error);
@@ -351,7 +351,7 @@ async fn silent_server_is_given_up_within_the_deadline() {
     let server = Scripted::always(Reply::silence()).await.unwrap();
     let mut http = impatient();
     http.retries.max = 1;
-    let store = store(Kind::TinyS3, &server, http).await;
+    let store = store(Kind::TinyS3, &server, http);
     for what in [Ask::Get, Ask::Put, Ask::List, Ask::Delete] {
         let started = Instant::now();
         let error = ask(&store, what).await.unwrap_err();
@@ -372,7 +372,7 @@ async fn create_with_unknown_outcome_is_asked_once() {
         let server = Scripted::always(reply).await.unwrap();
         let mut http = impatient();
         http.retries.max = 2;
-        let store = store(Kind::Azurite, &server, http).await;
+        let store = store(Kind::Azurite, &server, http);
         let error = ask(&store, Ask::Create).await.unwrap_err();
         assert_eq!(store.classify(&error).effect, Effect::Unknown, "{error}");
         assert_eq!(server.requests().len(), 1);
@@ -384,7 +384,7 @@ async fn throttle_is_retried_within_the_backend_and_then_succeeds() {
     let slow_down = || amazon(503, "SlowDown", "Please reduce your request rate.");
     let replies = [slow_down(), slow_down(), object(Kind::TinyS3, b"body")];
     let server = Scripted::in_order(replies).await.unwrap();
-    let store = store(Kind::TinyS3, &server, http()).await;
+    let store = store(Kind::TinyS3, &server, http());
     ask(&store, Ask::Get).await.unwrap();
     assert_eq!(server.requests().len(), 3);
 }
@@ -392,7 +392,7 @@ async fn throttle_is_retried_within_the_backend_and_then_succeeds() {
 #[tokio::test]
 async fn request_that_cannot_be_sent_is_the_callers_affair() {
     let server = Scripted::always(Reply::new(200)).await.unwrap();
-    let store = store(Kind::TinyS3, &server, impatient()).await;
+    let store = store(Kind::TinyS3, &server, impatient());
     let attribute = object_store::Attribute::Metadata("name".into());
     let attributes = object_store::Attributes::from_iter([(attribute, "line\nbreak")]);
     let options = object_store::PutOptions { attributes, ..Default::default() };
@@ -406,10 +406,10 @@ async fn request_that_cannot_be_sent_is_the_callers_affair() {
 async fn probe_tells_a_missing_key_from_a_missing_bucket() {
     let server = Scripted::always(amazon(404, "NoSuchKey", "…").header("server", "Test/1")).await;
     let server = server.unwrap();
-    let probe = store(Kind::TinyS3, &server, impatient()).await.probe().await.unwrap();
+    let probe = store(Kind::TinyS3, &server, impatient()).probe().await.unwrap();
     assert_eq!(probe.server.as_deref(), Some("Test/1"));
     let server = Scripted::always(amazon(404, "NoSuchBucket", "…")).await.unwrap();
-    let store = store(Kind::TinyS3, &server, impatient()).await;
+    let store = store(Kind::TinyS3, &server, impatient());
     let error = store.probe().await.unwrap_err();
     assert!(store.classify(&error).is_fault(), "{error}");
 }

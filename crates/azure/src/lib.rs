@@ -34,3 +34,7 @@ mod sas;
 pub use builder::{AzureBuilder, AzureStore};
 pub use client::AzureClient;
 pub use credentials::Credentials;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -209,7 +209,9 @@ fn causes(error: &Error) -> Vec<String> {
             continue;
         }
         let text = own_text(cause, error.remedy());
-        if !text.is_empty() && !said.iter().any(|earlier| earlier.contains(&text)) {
+        // Some texts escape the names they hold, and some do not.
+        let is_said = |earlier: &String| escape(earlier).contains(&*escape(&text));
+        if !text.is_empty() && !said.iter().any(is_said) {
             said.push(text);
         }
     }

@@ -13,6 +13,11 @@ pub(crate) fn human_size(bytes: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
+/// Counts objects: `1 object`, `2 objects`.
+pub(crate) fn counted(objects: u64) -> String {
+    if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") }
+}
+
 /// Shows a rate in MiB/s.
 pub(crate) fn human_rate(bytes: u64, elapsed: Duration) -> String {
     format!("{:.1} MiB/s", mebibytes_per_second(bytes, elapsed))

@@ -48,3 +48,7 @@ pub use identity::{Identity, Jurisdiction};
 pub use prefix::Prefixed;
 pub use reserved::{RESERVED_PREFIX, is_reserved};
 pub use store::{BlobStore, Probe};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

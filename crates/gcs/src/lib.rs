@@ -27,3 +27,7 @@ mod dialect;
 
 pub use builder::{GcsBuilder, GcsStore};
 pub use credentials::Credentials;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

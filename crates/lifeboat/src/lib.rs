@@ -57,3 +57,7 @@ pub use lifeboat_gcs as gcs;
 pub use lifeboat_s3 as s3;
 pub use lifeboat_transfer as transfer;
 pub use object_store;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

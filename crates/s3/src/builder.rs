@@ -208,6 +208,7 @@ impl S3Builder {
         builder = self.protect_uploads(builder, &endpoint);
         builder = match self.credentials.resolve(amazon, signing_region)? {
             Resolved::Unsigned => builder.with_skip_signature(true),
+            #[cfg(not(feature = "aws-config"))]
             Resolved::Chain => with_environment(builder),
             Resolved::Provider(provider) => builder.with_credentials(provider),
         };
@@ -326,6 +327,7 @@ impl S3Builder {
 }
 
 /// Lets `object_store` read what its own chain needs: web identity, ECS and EKS variables.
+#[cfg(not(feature = "aws-config"))]
 fn with_environment(builder: AmazonS3Builder) -> AmazonS3Builder {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -336,6 +338,7 @@ fn with_environment(builder: AmazonS3Builder) -> AmazonS3Builder {
 
 /// What `object_store`'s credential chain reads. Nothing else of the environment may change what
 /// was configured.
+#[cfg(not(feature = "aws-config"))]
 const CHAIN_VARIABLES: [&str; 10] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

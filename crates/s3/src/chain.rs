@@ -16,7 +16,7 @@ use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use tokio::sync::{Mutex, OnceCell};
 
 /// Temporary credentials are renewed this long before they expire, as the SDKs do.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
 /// Longest wait for a credential source. IMDS with its own retries takes up to four seconds; a
 /// `credential_process` that opens a browser is not for servers.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ pub(crate) fn provider(profile: Option<String>, region: &str) -> AwsCredentialPr
     Arc::new(Chain {
         profile,
         region: region.to_owned(),
-        chain: OnceCell::new(),
+        providers: OnceCell::new(),
         cached: Mutex::new(None),
     })
 }
@@ -35,7 +35,7 @@ pub(crate) fn provider(profile: Option<String>, region: &str) -> AwsCredentialPr
 struct Chain {
     profile: Option<String>,
     region: String,
-    chain: OnceCell<DefaultCredentialsChain>,
+    providers: OnceCell<DefaultCredentialsChain>,
     cached: Mutex<Option<Cached>>,
 }
 
@@ -71,7 +71,7 @@ impl Chain {
             },
             cause,
         };
-        let chain = self.chain.get_or_init(|| self.set_up()).await;
+        let chain = self.providers.get_or_init(|| self.set_up()).await;
         let credentials = tokio::time::timeout(LONGEST_WAIT, chain.provide_credentials())
             .await
             .map_err(|_| failure(Box::new(TooLate(LONGEST_WAIT))))?

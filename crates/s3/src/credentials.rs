@@ -87,7 +87,8 @@ impl fmt::Debug for Credentials {
 pub(crate) enum Resolved {
     /// Requests are not signed.
     Unsigned,
-    /// `object_store`'s own chain.
+    /// `object_store`'s own chain: what there is of Amazon's without `aws-config`.
+    #[cfg(not(feature = "aws-config"))]
     Chain,
     /// A provider.
     Provider(AwsCredentialProvider),
@@ -102,7 +103,7 @@ impl Credentials {
             Self::Static(key) => Ok(Resolved::Provider(key.clone().into_provider())),
             Self::Provider(provider) => Ok(Resolved::Provider(Arc::clone(provider))),
             Self::Environment { prefix } => from_environment(prefix).map(Resolved::Provider),
-            Self::Profile(name) => profile(name, region).map(Resolved::Provider),
+            Self::Profile(name) => profile(name, region),
             Self::Default if amazon => Ok(amazon_chain(region)),
             Self::Default => from_environment("AWS").map(Resolved::Provider),
         }
@@ -134,12 +135,13 @@ fn from_environment(prefix: &str) -> Result<AwsCredentialProvider, Error> {
 }
 
 #[cfg(feature = "aws-config")]
-fn profile(name: &str, region: &str) -> Result<AwsCredentialProvider, Error> {
-    Ok(crate::chain::provider(Some(name.to_owned()), region))
+#[allow(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn profile(name: &str, region: &str) -> Result<Resolved, Error> {
+    Ok(Resolved::Provider(crate::chain::provider(Some(name.to_owned()), region)))
 }
 
 #[cfg(not(feature = "aws-config"))]
-fn profile(name: &str, _: &str) -> Result<AwsCredentialProvider, Error> {
+fn profile(name: &str, _: &str) -> Result<Resolved, Error> {
     let message = format!("profile `{name}` cannot be read: built without feature `aws-config`");
     Err(Error::new(ErrorKind::Credentials, message)
         .with_remedy("enable the feature, or give the keys through the environment"))

@@ -39,3 +39,7 @@ mod quirks;
 pub use builder::{S3Builder, S3Store};
 pub use credentials::{Credentials, StaticKey};
 pub use quirks::{Addressing, Quirks, UploadChecksum};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Result, message, to_json, to_text};
 use crate::output::{escape, print_document, say};
 use crate::progress::Meter;
-use crate::size::{human_rate, human_size, mebibytes_per_second};
+use crate::size::{counted, human_rate, human_size, mebibytes_per_second};
 
 /// Copies, and compares on request.
 pub(crate) async fn run(context: &Context, arguments: &Cp) -> Result {
@@ -189,8 +189,8 @@ fn conclude(
 
 fn in_words(objects: u64, bytes: u64, elapsed: Duration) -> String {
     format!(
-        "copied {objects} {}, {} in {:.2} s ({})",
-        if objects == 1 { "object" } else { "objects" },
+        "copied {}, {} in {:.2} s ({})",
+        counted(objects),
         human_size(bytes),
         elapsed.as_secs_f64(),
         human_rate(bytes, elapsed)
@@ -203,7 +203,8 @@ const MOST_TOLD: usize = 20;
 fn tell(verified: &VerifyReport) {
     if verified.is_identical() {
         let size = human_size(verified.bytes);
-        return say(&format!("identical: {} objects, {size}, byte for byte", verified.identical));
+        let objects = counted(verified.identical);
+        return say(&format!("identical: {objects}, {size}, byte for byte"));
     }
     let missing = verified.missing.first().iter().map(|key| format!("missing: {key}"));
     let different =

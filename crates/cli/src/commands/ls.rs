@@ -1,7 +1,7 @@
 //! `lifeboat ls`: what is in a folder, or everything below it.
 
 use chrono::SecondsFormat;
-use futures::TryStreamExt;
+use futures::StreamExt;
 use lifeboat::{ErrorKind, Location, is_reserved};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::Ls;
 use crate::context::Context;
-use crate::exit::{Failure, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::output::{print_line, print_record};
 
 /// A line of `--json`.
@@ -31,12 +31,16 @@ enum Entry<'a> {
 /// Lists a folder, or everything below it.
 pub(crate) async fn run(context: &Context, arguments: &Ls) -> Result {
     let place = context.locate(&arguments.location)?;
-    let mut listing = Listing { context, place: &place, long: arguments.long, shown: 0 };
+    let mut listing =
+        Listing { context, place: &place, long: arguments.long, shown: 0, skipped: false };
     listing.the_object_itself().await?;
     if arguments.recursive {
         listing.everything().await?;
     } else {
         listing.one_folder().await?;
+    }
+    if listing.skipped {
+        return Err(Failure::Reported(Exit::Failed));
     }
     if listing.shown == 0 && !place.path.is_root() && !is_local_folder(&place) {
         let message = format!("nothing is at `{}`", place.text);
@@ -58,6 +62,8 @@ struct Listing<'a> {
     place: &'a Location,
     long: bool,
     shown: u64,
+    /// Whether there is something that cannot be shown.
+    skipped: bool,
 }
 
 impl Listing<'_> {
@@ -89,9 +95,16 @@ impl Listing<'_> {
 
     async fn everything(&mut self) -> Result {
         let mut objects = self.place.store.list(self.prefix());
-        while let Some(object) = objects.try_next().await.map_err(|error| self.failed(error))? {
-            if !self.is_hidden(&object.location) {
-                self.object(&object)?;
+        while let Some(object) = objects.next().await {
+            match object {
+                Ok(object) if self.is_hidden(&object.location) => {}
+                Ok(object) => self.object(&object)?,
+                // A name that is no key; the listing goes on after it.
+                Err(error @ StoreError::InvalidPath { .. }) => {
+                    self.skipped = true;
+                    self.failed(error).report(self.context.output.json);
+                }
+                Err(error) => return Err(self.failed(error)),
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::cli::Rm;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Result, to_json, to_text};
 use crate::output::{escape, print_document, say};
+use crate::size::counted;
 
 /// More failures than these are counted, not told one by one: the first ones show what is wrong.
 const MOST_TOLD: u64 = 20;
@@ -146,8 +147,7 @@ impl Removal<'_> {
             });
             print_document(&report)?;
         } else if self.removed > 0 || self.failed == 0 {
-            let objects = if self.removed == 1 { "object" } else { "objects" };
-            say(&format!("removed {} {objects}", self.removed));
+            say(&format!("removed {}", counted(self.removed)));
         }
         match Exit::of_all(self.removed > 0, self.failures.iter()) {
             Exit::Ok => Ok(()),

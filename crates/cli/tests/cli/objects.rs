@@ -155,3 +155,14 @@ async fn verbose_runs_show_requests_and_no_secret() {
     assert!(run.stderr.contains("attempt failed"), "{}", run.stderr);
     assert!(!run.stderr.contains("Signature="), "{}", run.stderr);
 }
+
+#[test]
+fn file_whose_name_is_no_key_is_told_and_the_rest_is_listed() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("tree/a", "x");
+    sandbox.write("tree/line\nbreak", "x");
+    sandbox.write("tree/z", "x");
+    let run = sandbox.run(&["ls", "-r", "tree"]);
+    assert_eq!((run.code, &*run.stdout), (Some(1), "a\nz\n"));
+    assert!(run.stderr.contains("line\\nbreak") && !run.stderr.contains("line\nbreak"), "{run:?}");
+}

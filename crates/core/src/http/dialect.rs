@@ -156,7 +156,7 @@ mod tests {
             )]))
         };
         assert_eq!(parse("7"), Some(Duration::from_secs(7)));
-        assert_eq!(parse("999999"), Some(Duration::from_secs(3600)));
+        assert_eq!(parse("999999"), Some(Duration::from_hours(1)));
         assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         assert_eq!(parse("soon"), None);
     }

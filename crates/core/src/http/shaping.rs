@@ -166,7 +166,11 @@ mod tests {
         }
 
         async fn complete(&mut self) -> Result<PutResult> {
-            Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+            Ok(PutResult {
+                e_tag: None,
+                version: None,
+                extensions: object_store::Extensions::default(),
+            })
         }
 
         async fn abort(&mut self) -> Result<()> {

@@ -104,7 +104,7 @@ const HTTP_KEYS: &[&str] = &[
     "ca_certificate",
 ];
 /// A deadline beyond this is none: a person would have gone home.
-const LONGEST_DEADLINE: Duration = Duration::from_secs(600);
+const LONGEST_DEADLINE: Duration = Duration::from_mins(10);
 /// More attempts within one backend only delay the next one.
 const MOST_RETRIES: usize = 20;
 
@@ -129,9 +129,9 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<BackendSettings>, Erro
     tables
         .into_iter()
         .map(|(span, table)| {
-            backend(source, table).map_err(|error| match error.to_string().starts_with(name) {
-                true => error,
-                false => source.error(&span, error.to_string()),
+            backend(source, table).map_err(|error| {
+                let has_line = error.to_string().starts_with(name);
+                if has_line { error } else { source.error(&span, error.to_string()) }
             })
         })
         .collect()

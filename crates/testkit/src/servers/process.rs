@@ -22,6 +22,12 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How often a stopping process is looked at.
 const STOP_POLL: Duration = Duration::from_millis(20);
 
+/// How long a process may take to stop all its threads: a matter of being scheduled once.
+const PAUSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a pausing process is looked at; so short that waiting for it in an asynchronous task does no harm.
+const PAUSE_POLL: Duration = Duration::from_millis(1);
+
 /// What to run.
 #[derive(Debug)]
 pub(super) struct Launch {
@@ -102,8 +108,35 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Stops every thread of the process. The signal reaches them one after the other, so this waits for the last.
     pub(super) fn pause(&self) -> Result<()> {
-        self.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)?;
+        let deadline = Instant::now() + PAUSE_WITHIN;
+        while !self.is_paused()? {
+            if Instant::now() > deadline {
+                return Err(Error::Invalid("a server did not stop on SIGSTOP".to_owned()));
+            }
+            std::thread::sleep(PAUSE_POLL);
+        }
+        Ok(())
+    }
+
+    /// Asks without taking the answer away, and without reaping a process that has ended.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn is_paused(&self) -> Result<bool> {
+        use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let status = waitid(Id::Pid(self.pid()?), flags).map_err(std::io::Error::from);
+        let status = status.map_err(io("look whether a server is paused"))?;
+        Ok(matches!(status, WaitStatus::Stopped(..)))
+    }
+
+    /// Elsewhere there is no asking; the signal is taken at its word.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same as on Linux")]
+    fn is_paused(&self) -> Result<bool> {
+        Ok(true)
     }
 
     pub(super) fn resume(&self) -> Result<()> {
@@ -129,10 +162,13 @@ impl Process {
         self.kill()
     }
 
+    fn pid(&self) -> Result<Pid> {
+        let pid = i32::try_from(self.id()).map(Pid::from_raw);
+        pid.map_err(|_| Error::Invalid("a process id out of range".to_owned()))
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
-        let group = i32::try_from(self.id()).map(Pid::from_raw);
-        let group = group.map_err(|_| Error::Invalid("a process id out of range".to_owned()))?;
-        let sent = killpg(group, signal).map_err(std::io::Error::from);
+        let sent = killpg(self.pid()?, signal).map_err(std::io::Error::from);
         sent.map_err(io(format!("send {signal} to a server")))
     }
 }
