@@ -5,7 +5,6 @@ use lifeboat_core::{Error, ErrorKind};
 use super::settings::CredentialSettings;
 
 /// A source that this kind of provider does not know.
-#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 fn unfit(what: &str, provider: &str, known: &str) -> Error {
     Error::new(ErrorKind::Configuration, format!("{provider} has no credentials by {what}"))
         .with_remedy(format!("use {known}"))

@@ -35,6 +35,7 @@
 //! environment, from the provider's own chain, or from a file that `credentials.file` names.
 
 mod build;
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 mod credentials;
 mod http;
 mod read;

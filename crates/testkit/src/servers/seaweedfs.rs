@@ -3,26 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use super::process::Launch;
-use super::{Plan, free_ports};
+use super::{Plan, free_ports, is_free};
 use crate::bed::{self, Endpoint, ServerKind};
-use crate::error::{Result, io};
+use crate::error::{Error, Result, io};
+
+/// How far the server puts the port for gRPC from the one for HTTP.
+const GRPC_DISTANCE: u16 = 10_000;
+
+/// Where the ports for outgoing connections begin on Linux.
+const LAST_PORT: u16 = 32_768;
+
+/// How many pairs of ports are tried; about four in ten first ports leave room for the second.
+const PORT_TRIES: usize = 64;
 
 /// The bucket that readiness is proved with; it is removed again.
 const SCRATCH: &str = "lifeboat-ready";
 
 pub(super) fn plan(installed: &Path, data: &Path) -> Result<Plan> {
-    let [
-        s3,
-        s3_grpc,
-        master,
-        master_grpc,
-        volume,
-        volume_grpc,
-        filer,
-        filer_grpc,
-        admin,
-        admin_grpc,
-    ] = free_ports()?;
+    let [s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc] = free_ports()?;
+    let (admin, admin_grpc) = admin_ports()?;
     let config = data.join("s3.json");
     std::fs::write(&config, identities()).map_err(io("write the S3 identities"))?;
     let store = data.join("store");
@@ -75,6 +74,18 @@ pub(super) fn plan(installed: &Path, data: &Path) -> Result<Plan> {
         url,
         litter: sockets.map(socket).into(),
     })
+}
+
+/// The administration's ports. Its workers look for the second at a fixed distance from the first, whatever is set.
+fn admin_ports() -> Result<(u16, u16)> {
+    for _ in 0..PORT_TRIES {
+        let [port] = free_ports()?;
+        let grpc = port.saturating_add(GRPC_DISTANCE);
+        if grpc < LAST_PORT && is_free(grpc) {
+            return Ok((port, grpc));
+        }
+    }
+    Err(Error::Invalid("there are no two free loopback ports 10000 apart".to_owned()))
 }
 
 /// One administrator and one user who may only read.
