@@ -83,6 +83,10 @@ impl Dialect for AzureDialect {
         content_md5(headers)
     }
 
+    fn receipt_algorithm(&self) -> Option<Algorithm> {
+        Some(Algorithm::Md5)
+    }
+
     /// Azure computes the MD5 of what it stored by `Put Blob`, and of a block where it is asked to.
     fn upload_receipt(&self, headers: &HeaderMap) -> Option<Checksum> {
         content_md5(headers)

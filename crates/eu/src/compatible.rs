@@ -13,8 +13,9 @@ use crate::provider::{Api, Provider};
 impl Provider {
     /// How the provider differs from Amazon S3, for `lifeboat-s3`.
     ///
-    /// Uploads carry checksum headers only where they are known to be taken, and then SHA-256,
-    /// which every service that knows them understands. Where they are known not to be taken, keys
+    /// Uploads carry checksum headers only where they are known to be taken: CRC-64/NVME where that
+    /// is known to be understood, as it costs next to nothing on reading, else SHA-256, which
+    /// every service that knows such headers understands. Where they are known not to be taken, keys
     /// are deleted one by one, because a bulk delete carries one in any case.
     pub fn quirks(&self) -> Quirks {
         let known = self.capabilities();
@@ -27,7 +28,11 @@ impl Provider {
             } else {
                 lifeboat_s3::Addressing::Virtual
             },
-            checksum: self.sdk_checksums.is_yes().then_some(UploadChecksum::Sha256),
+            checksum: self.sdk_checksums.is_yes().then_some(if self.crc64nvme.is_yes() {
+                UploadChecksum::Crc64Nvme
+            } else {
+                UploadChecksum::Sha256
+            }),
             etags: match self.etag_md5 {
                 Support::Yes => EtagDigest::Always,
                 Support::No => EtagDigest::Never,

@@ -46,6 +46,8 @@ struct Entry {
     conditional_update: Support,
     #[serde(deserialize_with = "words::read_support")]
     sdk_checksums: Support,
+    #[serde(default, deserialize_with = "words::read_support")]
+    crc64nvme: Support,
     #[serde(deserialize_with = "words::read_support")]
     etag_md5: Support,
     listing: Listing,
@@ -136,6 +138,7 @@ fn provider(entry: Entry) -> Result<Provider, CatalogueError> {
         conditional_create: entry.conditional_create,
         conditional_update: entry.conditional_update,
         sdk_checksums: entry.sdk_checksums,
+        crc64nvme: entry.crc64nvme,
         etag_md5: entry.etag_md5,
         listing: entry.listing,
         tagging: entry.tagging,

@@ -161,6 +161,10 @@ pub struct Provider {
     /// January 2025.
     #[serde(serialize_with = "words::word")]
     pub sdk_checksums: Support,
+    /// Whether CRC-64/NVME is among the checksums it takes; SHA-256 is understood by all that take
+    /// any.
+    #[serde(serialize_with = "words::word")]
+    pub crc64nvme: Support,
     /// Whether the ETag of an object written by one put is the MD5 of its body, customer and KMS
     /// keys aside.
     #[serde(serialize_with = "words::word")]

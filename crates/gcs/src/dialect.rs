@@ -73,6 +73,10 @@ impl Dialect for GcsDialect {
         if unpacked { None } else { hash(headers) }
     }
 
+    fn receipt_algorithm(&self) -> Option<Algorithm> {
+        Some(Algorithm::Crc32c)
+    }
+
     fn upload_receipt(&self, headers: &HeaderMap) -> Option<Checksum> {
         hash(headers)
     }

@@ -125,6 +125,10 @@ impl Dialect for S3Dialect {
     }
 
     /// The service verifies the checksum that was sent; it has nothing to add.
+    fn receipt_algorithm(&self) -> Option<Algorithm> {
+        None
+    }
+
     fn upload_receipt(&self, _: &HeaderMap) -> Option<Checksum> {
         None
     }

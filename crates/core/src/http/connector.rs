@@ -20,6 +20,7 @@ use super::checksum::Checksum;
 use super::dialect::{Dialect, VendorError, clock_skew, retry_after};
 use super::document::{escape, root_element};
 use super::exchange::{Exchange, Operation, Outcome, Traffic};
+use super::hashing;
 use super::integrity::IntegrityError;
 use super::response::GuardedBody;
 use super::trace::Trace;
@@ -108,10 +109,9 @@ impl HttpService for WireConnector {
             self.refuse_plain_http(&request)?;
             self.dialect.prepare(&mut request, attempt.operation);
         }
-        // The receipt can only be checked against what was sent; chunks are shared, not copied.
-        let sent = if attempt.is_upload() { upload::chunks(request.body()) } else { Vec::new() };
+        let sent = self.keep(&attempt, &request);
         let answer = self.send(&attempt, request).await?;
-        self.judge(&attempt, answer, &sent).await
+        self.judge(&attempt, answer, sent).await
     }
 }
 
@@ -298,7 +298,7 @@ impl WireConnector {
         &self,
         attempt: &Arc<Attempt>,
         answer: http::Response<reqwest::Body>,
-        sent: &[Bytes],
+        sent: Sent,
     ) -> Result<HttpResponse, HttpError> {
         let (head, body) = answer.into_parts();
         let body = GuardedBody::new(body, Arc::clone(attempt), head.status, self.deadlines.stall);
@@ -312,7 +312,7 @@ impl WireConnector {
             if let Some(nonsense) = self.nonsense_head(attempt, &head) {
                 return Ok(nonsense);
             }
-            self.check_receipt(attempt, &head, sent)?;
+            self.check_receipt(attempt, &head, sent).await?;
             self.note_checksum(attempt, &head);
         }
         attempt.count(&head);
@@ -389,18 +389,45 @@ impl WireConnector {
         Some(error_answer(&mut head.clone(), StatusCode::BAD_GATEWAY, &vendor))
     }
 
+    /// Keeps what is sent, to compare the provider's receipt with; memory is shared, not copied.
+    fn keep(&self, attempt: &Attempt, request: &HttpRequest) -> Sent {
+        let Some(algorithm) = self.dialect.receipt_algorithm().filter(|_| attempt.is_upload())
+        else {
+            return Sent::default();
+        };
+        let chunks = upload::chunks(request.body());
+        let size = request.body().content_length() as u64;
+        // A slow hash is computed while the body is on its way. Parts often come without a
+        // receipt; theirs is computed only if there is one.
+        let beside = attempt.operation != Operation::MultipartPart
+            && hashing::worth_a_thread(algorithm, size);
+        let hash = beside.then(|| {
+            let chunks = chunks.clone();
+            tokio::task::spawn_blocking(move || {
+                Checksum::of(algorithm, chunks.iter().map(AsRef::as_ref))
+            })
+        });
+        Sent { chunks, hash }
+    }
+
     /// Compares what the provider says it received with what was sent.
-    fn check_receipt(
+    async fn check_receipt(
         &self,
         attempt: &Attempt,
         head: &response::Parts,
-        sent: &[Bytes],
+        sent: Sent,
     ) -> Result<(), HttpError> {
         if !attempt.is_upload() {
             return Ok(());
         }
         let Some(receipt) = self.dialect.upload_receipt(&head.headers) else { return Ok(()) };
-        let actual = Checksum::of(receipt.algorithm(), sent.iter().map(AsRef::as_ref));
+        let hash = match sent.hash {
+            Some(hash) => hash.await.ok().filter(|hash| hash.algorithm() == receipt.algorithm()),
+            None => None,
+        };
+        let actual = hash.unwrap_or_else(|| {
+            Checksum::of(receipt.algorithm(), sent.chunks.iter().map(AsRef::as_ref))
+        });
         if actual.matches(&receipt) {
             return Ok(());
         }
@@ -438,6 +465,13 @@ fn described(
         server: text(headers, http::header::SERVER.as_str()),
         ..attempt.exchange(outcome)
     }
+}
+
+/// What was sent, as long as a receipt may come for it.
+#[derive(Default)]
+struct Sent {
+    chunks: Vec<Bytes>,
+    hash: Option<tokio::task::JoinHandle<Checksum>>,
 }
 
 /// When an attempt has failed, which an upload that makes progress puts off.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, Uri};
 use object_store::client::HttpRequest;
 
-use super::{Checksum, Exchange, Operation, Outcome, Traffic};
+use super::{Algorithm, Checksum, Exchange, Operation, Outcome, Traffic};
 use crate::{Class, Effect, Fault, Verdict};
 
 /// What an error answer says, read from headers and body.
@@ -46,6 +46,9 @@ pub trait Dialect: Debug + Send + Sync + 'static {
 
     /// The checksum of the whole object that came with a GET, the cheapest first.
     fn download_checksum(&self, headers: &HeaderMap) -> Option<Checksum>;
+
+    /// The algorithm of [`upload_receipt`](Self::upload_receipt), if the provider gives receipts.
+    fn receipt_algorithm(&self) -> Option<Algorithm>;
 
     /// The checksum of what the provider says it has received, if it says so unasked.
     fn upload_receipt(&self, headers: &HeaderMap) -> Option<Checksum>;

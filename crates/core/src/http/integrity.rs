@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, Stream};
 use object_store::Result;
 
-use super::checksum::{Checksum, Digest};
+use super::checksum::Checksum;
+use super::hashing::Hashing;
 use super::operating::Operating;
 use super::trace::Trace;
 
@@ -92,7 +93,9 @@ pub(super) struct CheckedBody {
     trace: Arc<Trace>,
     expected: u64,
     seen: u64,
-    check: Option<(Checksum, Digest)>,
+    check: Option<(Checksum, Hashing)>,
+    /// The last chunk, while its hash is still being computed.
+    last: Option<Bytes>,
     ended: bool,
 }
 
@@ -105,34 +108,72 @@ impl CheckedBody {
         checksum: Option<Checksum>,
     ) -> Self {
         let check = checksum.map(|checksum| {
-            let digest = Digest::new(checksum.algorithm());
-            (checksum, digest)
+            let hashing = Hashing::new(checksum.algorithm(), expected);
+            (checksum, hashing)
         });
-        Self { inner, operating, trace, expected, seen: 0, check, ended: false }
+        Self { inner, operating, trace, expected, seen: 0, check, last: None, ended: false }
     }
 
-    fn take(&mut self, chunk: Bytes) -> Result<Bytes> {
+    /// The next chunk of the body, or its end, or what is wrong with it.
+    fn poll_checked(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if self.last.is_none() {
+            if let Some((_, hashing)) = &mut self.check {
+                ready!(hashing.poll_ready(context));
+            }
+            // `object_store` may ask for the rest of the body here: that attempt belongs to this
+            // trace.
+            match ready!(self.trace.enter(|| self.inner.as_mut().poll_next(context))) {
+                Some(Ok(chunk)) => match self.take(chunk) {
+                    Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                    Ok(None) => {}
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+                Some(Err(error)) => {
+                    let error = self.operating.annotate(&self.trace, error);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None if self.seen != self.expected => {
+                    return Poll::Ready(Some(Err(self.wrong_length())));
+                }
+                None => {}
+            }
+        }
+        let verified = ready!(self.poll_verify(context));
+        Poll::Ready(verified.map(|()| self.last.take()).transpose())
+    }
+
+    /// Counts and hashes a chunk; keeps it back if it is the last one.
+    fn take(&mut self, chunk: Bytes) -> Result<Option<Bytes>> {
         self.seen += chunk.len() as u64;
         if self.seen > self.expected {
             return Err(self.wrong_length());
         }
-        if let Some((_, digest)) = &mut self.check {
-            digest.update(&chunk);
+        if let Some((_, hashing)) = &mut self.check {
+            hashing.push(&chunk);
         }
         if self.seen == self.expected {
-            self.verify()?;
+            self.last = Some(chunk);
+            return Ok(None);
         }
-        Ok(chunk)
-    }
-
-    fn end(&mut self) -> Result<()> {
-        if self.seen == self.expected { self.verify() } else { Err(self.wrong_length()) }
+        Ok(Some(chunk))
     }
 
     /// Compares once; later calls have nothing left to compare.
-    fn verify(&mut self) -> Result<()> {
-        let Some((expected, digest)) = self.check.take() else { return Ok(()) };
-        let actual = digest.finish();
+    fn poll_verify(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let Some((expected, hashing)) = &mut self.check else { return Poll::Ready(Ok(())) };
+        let actual = ready!(hashing.poll_finish(context));
+        let expected = expected.clone();
+        self.check = None;
+        Poll::Ready(match actual {
+            Ok(actual) => self.compare(expected, actual),
+            Err(lost) => {
+                let store = self.operating.0.dialect.store();
+                Err(object_store::Error::Generic { store, source: Box::new(lost) })
+            }
+        })
+    }
+
+    fn compare(&self, expected: Checksum, actual: Checksum) -> Result<()> {
         let right = actual.matches(&expected);
         let knowledge = self.operating.etags();
         match (expected.is_from_etag(), right, knowledge.get()) {
@@ -157,18 +198,11 @@ impl Stream for CheckedBody {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if this.ended {
+        if self.ended {
             return Poll::Ready(None);
         }
-        // `object_store` may ask for the rest of the body here: that attempt belongs to this trace.
-        let next = ready!(this.trace.enter(|| this.inner.as_mut().poll_next(context)));
-        let item = match next {
-            Some(Ok(chunk)) => Some(this.take(chunk)),
-            Some(Err(error)) => Some(Err(this.operating.annotate(&this.trace, error))),
-            None => this.end().err().map(Err),
-        };
-        this.ended = !matches!(item, Some(Ok(_)));
+        let item = ready!(self.poll_checked(context));
+        self.ended = !matches!(item, Some(Ok(_)));
         Poll::Ready(item)
     }
 }

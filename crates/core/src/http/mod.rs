@@ -22,6 +22,7 @@ mod dialect;
 mod document;
 mod exchange;
 mod failure;
+mod hashing;
 mod integrity;
 mod multipart;
 mod operating;

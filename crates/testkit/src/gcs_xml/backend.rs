@@ -142,7 +142,12 @@ impl Backend {
         if let Some(generation) = generation {
             url.extend(["?generation=", &escape(generation)]);
         }
-        self.json("GET", &url).await.map(Metadata)
+        let found = self.json("GET", &url).await;
+        // fake-gcs-server says the same of a missing object and of a missing bucket.
+        if found.as_ref().is_err_and(|refusal| refusal.status == 404) {
+            self.bucket(bucket).await?;
+        }
+        found.map(Metadata)
     }
 
     /// An object's bytes, still to come, with the generation that they are of.
@@ -190,7 +195,11 @@ impl Backend {
             .body(related(&boundary, object, attributes, data))
             .map_err(internal)?;
         let answer = self.client.fetch(request).await.map_err(internal)?;
-        read_json(&answer).map(Metadata)
+        let stored = read_json(&answer);
+        if stored.as_ref().is_err_and(|refusal| refusal.status == 404) {
+            self.bucket(bucket).await?;
+        }
+        stored.map(Metadata)
     }
 }
 
