@@ -22,13 +22,20 @@ use crate::{Class, Support, Verdict};
 pub struct Finding {
     /// Whether it may be relied on.
     pub support: Support,
+    /// Whether the condition was accepted and silently not applied, the one outcome that destroys
+    /// data: a caller believes it holds a lock.
+    pub ignored: bool,
     /// What was seen, as a sentence for a person.
     pub detail: &'static str,
 }
 
 impl Finding {
     const fn new(support: Support, detail: &'static str) -> Self {
-        Self { support, detail }
+        Self { support, ignored: false, detail }
+    }
+
+    const fn ignored(detail: &'static str) -> Self {
+        Self { support: Support::No, ignored: true, detail }
     }
 }
 
@@ -121,7 +128,7 @@ async fn try_create(
     match put(store, key, "create 2", PutMode::Create).await {
         Ok(second) => {
             let detail = "a second create of the same key was accepted: the condition is ignored";
-            Ok((Finding::new(Support::No, detail), second))
+            Ok((Finding::ignored(detail), second))
         }
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
             let detail = "a second create of the same key was refused, as it must be";
@@ -146,7 +153,7 @@ async fn try_update(
     match put(store, key, "update wrong", PutMode::Update(wrong)).await {
         Ok(_) => {
             let detail = "an update with a wrong ETag was accepted: the condition is ignored";
-            return Ok(Finding::new(Support::No, detail));
+            return Ok(Finding::ignored(detail));
         }
         Err(Error::Precondition { .. } | Error::NotFound { .. }) => {}
         Err(error) if refuses_the_header(&error, classify) => {

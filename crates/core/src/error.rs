@@ -100,6 +100,11 @@ impl Error {
         self.kind
     }
 
+    /// What failed, without backend, key and remedy.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The backend it speaks of.
     pub fn backend(&self) -> Option<&str> {
         self.backend.as_deref()

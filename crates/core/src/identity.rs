@@ -53,6 +53,7 @@ impl fmt::Display for Jurisdiction {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     id: String,
+    name: Option<String>,
     provider: String,
     region: String,
     bucket: String,
@@ -73,7 +74,7 @@ impl Identity {
             .map(|part| label(part))
             .collect::<Vec<_>>()
             .join(".");
-        Self { id, provider, region, bucket, jurisdiction: Jurisdiction::Unknown }
+        Self { id, name: None, provider, region, bucket, jurisdiction: Jurisdiction::Unknown }
     }
 
     /// Gives the backend a name of the user's choice as its id.
@@ -81,6 +82,7 @@ impl Identity {
     /// Characters other than ASCII letters, digits, `-`, `_` and `.` become `-`.
     pub fn with_id(mut self, id: impl AsRef<str>) -> Self {
         self.id = label(id.as_ref());
+        self.name = Some(id.as_ref().to_owned());
         self
     }
 
@@ -93,6 +95,11 @@ impl Identity {
     /// The stable id: ASCII letters, digits, `-`, `_` and `.` only.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What a person calls it: the name the user chose, else provider, region and bucket.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.to_string())
     }
 
     /// The provider's id, such as `stackit` or `aws`.

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use lifeboat_core::http::{IntegrityError, WireFailure};
-use lifeboat_core::{BlobStore, Class, Error, ErrorKind, Fault};
+use lifeboat_core::{BlobStore, Class, Error, ErrorKind, Fault, causes};
 use object_store::path::Path;
 
 /// Describes `error`, returned by `store` for `key`: its kind, the backend, the key and the remedy.
@@ -23,12 +23,12 @@ use object_store::path::Path;
 /// let key = "missing".into();
 /// let error = describe(&store, &key, store.head(&key).await.unwrap_err());
 /// assert_eq!(error.kind(), ErrorKind::NotFound);
-/// assert_eq!(error.to_string(), "memory.a, key `missing`: no such object");
+/// assert_eq!(error.to_string(), "memory/a, key `missing`: no such object");
 /// # }
 /// ```
 pub fn describe(store: &dyn BlobStore, key: &Path, error: object_store::Error) -> Error {
     let found = Finding::of(store, &error);
-    let mut described = Error::new(found.kind, found.message).with_backend(store.identity().id());
+    let mut described = Error::new(found.kind, found.message).with_backend(store.identity().name());
     if !key.is_root() {
         described = described.with_key(key);
     }
@@ -48,7 +48,7 @@ impl Finding {
     fn of(store: &dyn BlobStore, error: &object_store::Error) -> Self {
         let wire = WireFailure::find(error);
         let found = Self::of_own_error(error)
-            .or_else(|| Self::of_variant(error))
+            .or_else(|| Self::of_variant(store, error))
             .unwrap_or_else(|| Self::of_class(store, error));
         let remedy = wire.and_then(WireFailure::remedy).map(str::to_owned).or(found.remedy);
         let message = match wire.and_then(WireFailure::exchange).and_then(evidence) {
@@ -72,7 +72,7 @@ impl Finding {
         causes(error).find_map(|cause| {
             if let Some(own) = cause.downcast_ref::<Error>() {
                 let remedy = own.remedy().map(str::to_owned);
-                return Some(Self { kind: own.kind(), message: message_of(own), remedy });
+                return Some(Self { kind: own.kind(), message: own.message().to_owned(), remedy });
             }
             let integrity = cause.downcast_ref::<IntegrityError>()?;
             let found = Self::new(ErrorKind::Integrity, &integrity.to_string());
@@ -81,9 +81,13 @@ impl Finding {
     }
 
     /// Answers that need no look at the class.
-    fn of_variant(error: &object_store::Error) -> Option<Self> {
+    fn of_variant(store: &dyn BlobStore, error: &object_store::Error) -> Option<Self> {
         use object_store::Error as E;
         Some(match error {
+            // A missing bucket says nothing about any object.
+            E::NotFound { .. } if store.classify(error).is_fault() => {
+                Self::new(ErrorKind::NotFound, "no such bucket")
+            }
             E::NotFound { .. } => Self::new(ErrorKind::NotFound, "no such object"),
             E::AlreadyExists { .. } => Self::new(ErrorKind::Denied, "the object exists already"),
             E::Precondition { .. } => {
@@ -140,20 +144,6 @@ impl Finding {
     }
 }
 
-/// What an error of ours says, without what is said beside it.
-fn message_of(own: &Error) -> String {
-    let text = own.to_string();
-    let before = match (own.backend(), own.key()) {
-        (Some(backend), Some(key)) => format!("{backend}, key `{key}`: "),
-        (Some(backend), None) => format!("{backend}: "),
-        (None, Some(key)) => format!("key `{key}`: "),
-        (None, None) => String::new(),
-    };
-    let after = own.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-    let message = text.strip_prefix(&before).unwrap_or(&text);
-    message.strip_suffix(&after).unwrap_or(message).to_owned()
-}
-
 /// Names in a text may hold what a terminal obeys.
 fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
@@ -166,21 +156,6 @@ fn evidence(exchange: &lifeboat_core::http::Exchange) -> Option<String> {
         (Some(status), Some(code)) => Some(format!("{} {code}", status.as_u16())),
         (Some(status), None) => Some(status.to_string()),
         (None, code) => code.map(str::to_owned),
-    }
-}
-
-/// The error and everything below it, at most 32 levels: real chains are below ten.
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| below(*error)).take(32)
-}
-
-/// The next level: `io::Error::source` skips the error it wraps, `get_ref` does not.
-fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => Some(inner),
-        None => error.source(),
     }
 }
 
@@ -233,7 +208,7 @@ mod tests {
             .with_key("k")
             .with_remedy("make room");
         let described = describe(&store, &"k".into(), own.into());
-        assert_eq!(described.to_string(), "memory.a, key `k`: disk full; make room");
+        assert_eq!(described.to_string(), "memory/a, key `k`: disk full; make room");
         assert_eq!(described.remedy(), Some("make room"));
     }
 

@@ -70,7 +70,7 @@ pub(crate) fn error_at(
     kind: ErrorKind,
     message: impl Into<String>,
 ) -> Error {
-    Error::new(kind, message).with_backend(store.identity().id()).with_key(key)
+    Error::new(kind, message).with_backend(store.identity().name()).with_key(key)
 }
 
 /// Why a body of `store` did not come to its end.

@@ -123,7 +123,7 @@ impl Copy<'_> {
                 ErrorKind::NotFound,
                 format!("nothing is at `{}`", self.source.text),
             )
-            .with_backend(source.identity().id())
+            .with_backend(source.identity().name())
             .with_remedy("check the name")
             .into());
         }

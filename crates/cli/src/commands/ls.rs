@@ -45,7 +45,7 @@ pub(crate) async fn run(context: &Context, arguments: &Ls) -> Result {
     if listing.shown == 0 && !place.path.is_root() && !is_local_folder(&place) {
         let message = format!("nothing is at `{}`", place.text);
         return Err(lifeboat::Error::new(ErrorKind::NotFound, message)
-            .with_backend(place.store.identity().id())
+            .with_backend(place.store.identity().name())
             .with_remedy("list the folder above it")
             .into());
     }

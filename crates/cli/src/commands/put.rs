@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, arguments: &Put) -> Result {
         upload.anything(length).await?
     };
     let size = upload.size;
-    let backend = place.store.identity().id();
+    let backend = place.store.identity().name();
     if context.output.json {
         let report = json!({
             "backend": backend,
@@ -157,7 +157,7 @@ impl Upload<'_> {
         part.and_then(|part| usize::try_from(part).ok()).ok_or_else(|| {
             let message = format!("{} are more than this backend takes", human_size(length));
             Error::new(ErrorKind::NotSupported, message)
-                .with_backend(self.place.store.identity().id())
+                .with_backend(self.place.store.identity().name())
                 .with_key(self.key)
                 .into()
         })
@@ -224,7 +224,7 @@ impl Upload<'_> {
     fn failed(&self, error: StoreError) -> Failure {
         if matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) {
             let error = Error::new(ErrorKind::Denied, "the object exists already")
-                .with_backend(self.place.store.identity().id())
+                .with_backend(self.place.store.identity().name())
                 .with_key(self.key);
             return Failure::new(Exit::Failed, error);
         }

@@ -106,7 +106,7 @@ impl Removal<'_> {
         self.below(place).await;
         if self.removed + self.failed == before && !place.path.is_root() {
             return Err(Error::new(ErrorKind::NotFound, format!("nothing is at `{}`", place.text))
-                .with_backend(place.store.identity().id()));
+                .with_backend(place.store.identity().name()));
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(crate) async fn run(context: &Context, arguments: &Stat) -> Result {
     let found = found.map_err(|error| Failure::of_store(&*place.store, &place.path, error))?;
     let (attributes, metadata) = split(&found.attributes);
     let report = Report {
-        backend: place.store.identity().id().to_owned(),
+        backend: place.store.identity().name(),
         key: place.path.to_string(),
         size: found.meta.size,
         last_modified: found.meta.last_modified.to_rfc3339_opts(SecondsFormat::Secs, true),

@@ -82,7 +82,7 @@ s3://nowhere?region=us-east-1&endpoint=http://127.0.0.1:PORT&allow_http=true&env
   reachable      yes
   authenticated  unknown
   writable       unknown
-  error: s3.us-east-1.nowhere: there is no such bucket
+  error: s3:us-east-1/nowhere: there is no such bucket
     cause: s3:us-east-1/nowhere: get of `.lifeboat/beacon`: 404 Not Found NoSuchBucket: The specified bucket does not exist
     try: bucket not found at 127.0.0.1:PORT: check its name and the region us-east-1
 "#);

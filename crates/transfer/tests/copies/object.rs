@@ -77,7 +77,7 @@ async fn object_too_large_for_the_target_is_refused_before_anything_is_sent() {
     let target = target.store_with("target", limits);
     let error = copy(&source, &target, &small_parts()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotSupported);
-    assert_eq!((error.backend(), error.key()), (Some("memory.target"), Some(KEY)));
+    assert_eq!((error.backend(), error.key()), (Some("memory/target"), Some(KEY)));
     assert!(error.remedy().is_some() && error.to_string().contains("too large"), "{error}");
     assert_eq!(Requests::count(&requests.puts) + Requests::count(&requests.uploads), 0);
 }
@@ -92,7 +92,7 @@ async fn body_that_breaks_leaves_nothing_and_aborts_the_upload() {
         let target = target.store("target");
         let error = copy(&source, &target, &small_parts()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert_eq!((error.backend(), error.key()), (Some("memory.source"), Some(KEY)));
+        assert_eq!((error.backend(), error.key()), (Some("memory/source"), Some(KEY)));
         assert_eq!(Requests::count(&requests.aborted), aborted);
         assert_eq!(Requests::count(&requests.completed), 0);
         target.head(&KEY.into()).await.unwrap_err();
@@ -121,7 +121,7 @@ async fn each_part_that_fails_aborts_the_upload() {
         let target = target.store("target");
         let error = copy(&source, &target, &small_parts()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert_eq!(error.backend(), Some("memory.target"));
+        assert_eq!(error.backend(), Some("memory/target"));
         assert_eq!(Requests::count(&requests.aborted), 1);
         target.head(&KEY.into()).await.unwrap_err();
     }
@@ -180,7 +180,7 @@ async fn missing_source_is_not_found() {
     let (source, target) = (Rig::default().store("source"), Rig::default().store("target"));
     let error = copy(&source, &target, &small_parts()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(error.to_string(), "memory.source, key `a/key`: no such object");
+    assert_eq!(error.to_string(), "memory/source, key `a/key`: no such object");
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn objects_that_fail_are_reported_and_the_others_are_copied() {
     failures.sort();
     assert_eq!(
         failures,
-        [("b".into(), Some("memory.source")), ("c".into(), Some("memory.target"))]
+        [("b".into(), Some("memory/source")), ("c".into(), Some("memory/target"))]
     );
     assert_eq!(keys(&target).await, ["a", "d"]);
     ledger.failed.lock().unwrap().sort();
@@ -145,7 +145,7 @@ async fn listing_that_breaks_is_an_error_after_what_was_listed_is_copied() {
     let target = Rig::default().store("target");
     let error = copy_all(&source, &target).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(error.backend(), Some("memory.source"));
+    assert_eq!(error.backend(), Some("memory/source"));
     assert_eq!(keys(&target).await, ["a", "b"]);
 }
 

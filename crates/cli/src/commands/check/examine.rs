@@ -37,7 +37,7 @@ pub(crate) async fn examine(name: String, store: Arc<dyn BlobStore>, read_only: 
         Ok(Err(error)) => Some(error),
         Err(_) => Some(
             Error::new(ErrorKind::Unavailable, format!("no end within {} s", LONGEST.as_secs()))
-                .with_backend(store.identity().id())
+                .with_backend(store.identity().name())
                 .with_remedy("see what it waits for with -v"),
         ),
     };
@@ -133,7 +133,7 @@ impl Examination<'_> {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Integrity, "what was read is not what was written")
-            .with_backend(self.store.identity().id())
+            .with_backend(self.store.identity().name())
             .with_key(&key))
     }
 
@@ -161,7 +161,7 @@ impl Examination<'_> {
             if found.support.is_yes() {
                 continue;
             }
-            let consequence = if is_ignored(found.detail) {
+            let consequence = if found.ignored {
                 format!(
                     "accepts {header} and ignores it: locks and table commits would be overwritten"
                 )
@@ -178,18 +178,12 @@ impl Examination<'_> {
 
 fn bucket_not_found(store: &dyn BlobStore, error: object_store::Error) -> Error {
     let told = Error::new(ErrorKind::NotFound, "there is no such bucket")
-        .with_backend(store.identity().id());
+        .with_backend(store.identity().name());
     match WireFailure::find(&error).and_then(WireFailure::remedy).map(str::to_owned) {
         Some(remedy) => told.with_remedy(remedy),
         None => told,
     }
     .with_source(error)
-}
-
-/// A finding says in words whether a condition was ignored or refused; the two need different
-/// warnings.
-fn is_ignored(detail: &str) -> bool {
-    detail.ends_with("is ignored")
 }
 
 impl Report {
