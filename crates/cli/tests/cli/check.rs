@@ -107,7 +107,7 @@ s3://data?region=us-east-1&endpoint=http://127.0.0.1:1&allow_http=true&env=TINY:
   reachable      no
   authenticated  unknown
   writable       unknown
-  error: s3.us-east-1.data: the provider cannot be reached or cannot serve
+  error: s3:us-east-1/data: the provider cannot be reached or cannot serve
     cause: s3:us-east-1/data: get of `.lifeboat/beacon`: cannot connect to 127.0.0.1:1, after 3 attempts
     cause: Connection refused (os error 111)
     try: check the endpoint, the region and the network path to it
