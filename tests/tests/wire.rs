@@ -20,6 +20,7 @@ fn impatient() -> HttpSettings {
     http.deadlines.connect = Duration::from_millis(300);
     http.deadlines.first_byte = Duration::from_millis(300);
     http.deadlines.stall = Duration::from_millis(300);
+    http.deadlines.assembly = Duration::from_millis(300);
     http
 }
 
@@ -303,7 +304,7 @@ fn object(kind: Kind, body: &'static [u8]) -> Reply {
         .header("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")
         .body(body);
     match kind {
-        Kind::Azurite => reply.header("x-ms-request-id", "1"),
+        Kind::Azurite => reply.header("x-ms-request-id", "1").header("x-ms-blob-type", "BlockBlob"),
         Kind::Gcs => reply.header("x-goog-generation", "1"),
         _ => reply,
     }
@@ -368,7 +369,10 @@ async fn silent_server_is_given_up_within_the_deadline() {
 /// A create that did land must not be repeated by itself and then refused by its own first attempt.
 #[tokio::test]
 async fn create_with_unknown_outcome_is_asked_once() {
-    for reply in [Reply::hang_up(), Reply::error(500, "InternalError", "")] {
+    // Envoy says 503 without a code after it lost the connection behind it.
+    let bare = |status| Reply::new(status).body("upstream connect error");
+    let replies = [Reply::hang_up(), Reply::error(500, "InternalError", ""), bare(503), bare(408)];
+    for reply in replies {
         let server = Scripted::always(reply).await.unwrap();
         let mut http = impatient();
         http.retries.max = 2;
@@ -412,4 +416,146 @@ async fn probe_tells_a_missing_key_from_a_missing_bucket() {
     let store = store(Kind::TinyS3, &server, impatient());
     let error = store.probe().await.unwrap_err();
     assert!(store.classify(&error).is_fault(), "{error}");
+}
+
+/// An ingress without backends says 404. Taken for "not found", a dead service is an empty one.
+#[tokio::test]
+async fn bare_404_is_never_not_found() {
+    let bare =
+        || Reply::new(404).header("content-type", "text/plain").body("default backend - 404");
+    for kind in [Kind::TinyS3, Kind::Azurite, Kind::Gcs] {
+        for what in [Ask::Get, Ask::List, Ask::Delete] {
+            let (error, store) = fails(kind, what, bare()).await;
+            assert!(store.classify(&error).is_fault(), "{kind} {what:?}: {error}");
+            assert!(!matches!(error, Error::NotFound { .. }), "{kind} {what:?}: {error}");
+            store.probe().await.expect_err("a dead service does not probe as alive");
+        }
+        let (error, store) = fails(kind, Ask::Get, Reply::html(403)).await;
+        assert_eq!(store.classify(&error).class, DOWN, "a firewall's page: {error}");
+    }
+}
+
+/// A HEAD has no body, so it cannot say which of the two is missing.
+#[tokio::test]
+async fn head_of_a_missing_bucket_is_a_fault_and_of_a_missing_key_an_answer() {
+    for (code, fault) in [("NoSuchBucket", true), ("NoSuchKey", false)] {
+        let server = Scripted::matching(move |_, request| match request.method.as_str() {
+            "HEAD" => Reply::new(404),
+            _ => amazon(404, code, "…"),
+        })
+        .await
+        .unwrap();
+        let store = store(Kind::TinyS3, &server, impatient());
+        let error = store.head(&Path::from("key")).await.unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }), "{error}");
+        assert_eq!(store.classify(&error).is_fault(), fault, "{code}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn head_with_an_expired_token_is_a_lost_identity() {
+    let server = Scripted::matching(|_, request| match request.method.as_str() {
+        "HEAD" => Reply::new(400),
+        _ => amazon(400, "ExpiredToken", "The provided token has expired."),
+    });
+    let server = server.await.unwrap();
+    let store = store(Kind::TinyS3, &server, impatient());
+    let error = store.head(&Path::from("key")).await.unwrap_err();
+    assert_eq!(store.classify(&error).class, LOST, "{error}");
+}
+
+/// The first attempt may have landed, whatever the last one was told.
+#[tokio::test]
+async fn effect_is_unknown_if_any_attempt_may_have_landed() {
+    let slow_down = || amazon(503, "SlowDown", "Please reduce your request rate.");
+    let server = Scripted::in_order([Reply::hang_up(), slow_down(), slow_down()]).await.unwrap();
+    let store = store(Kind::TinyS3, &server, http());
+    let error = ask(&store, Ask::Put).await.unwrap_err();
+    let verdict = store.classify(&error);
+    assert_eq!((verdict.class, verdict.effect), (THROTTLED, Effect::Unknown), "{error}");
+}
+
+#[tokio::test]
+async fn completion_whose_answer_was_lost_is_not_a_missing_object() {
+    let gone = amazon(404, "NoSuchUpload", "The specified upload does not exist.");
+    let server = Scripted::in_order([Reply::hang_up(), gone]).await.unwrap();
+    let store = store(Kind::TinyS3, &server, http());
+    let error = ask(&store, Ask::Complete).await.unwrap_err();
+    assert!(!matches!(error, Error::NotFound { .. }), "{error}");
+    let verdict = store.classify(&error);
+    assert_eq!((verdict.class, verdict.effect), (DOWN, Effect::Unknown), "{error}");
+}
+
+/// Some providers send white space while they put the parts together.
+#[tokio::test]
+async fn completion_that_takes_its_time_is_not_cut_by_the_stall_deadline() {
+    let done = "<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>";
+    let server = Scripted::always(Reply::xml(200, done).drip(Duration::from_millis(15))).await;
+    let server = server.unwrap();
+    let mut http = impatient();
+    http.deadlines.stall = Duration::from_millis(5);
+    http.deadlines.assembly = Duration::from_secs(5);
+    let store = store(Kind::TinyS3, &server, http);
+    ask(&store, Ask::Complete).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn azure_copy_that_is_still_pending_is_no_success() {
+    let pending = Reply::new(202).header("x-ms-copy-status", "pending");
+    is(Kind::Azurite, Ask::Copy, pending, DOWN, Effect::Unknown).await;
+}
+
+#[tokio::test]
+async fn web_page_with_an_etag_is_no_object_either() {
+    let page = Reply::html(200).header("etag", "\"5f3c-page\"");
+    is(Kind::TinyS3, Ask::Get, page, DOWN, Effect::None).await;
+}
+
+/// `object_store` searches the whole answer for these words.
+#[tokio::test]
+async fn key_that_is_called_like_an_error_can_be_deleted() {
+    let done = "<DeleteResult><Deleted><Key>key</Key></Deleted><Deleted><Key>SlowDown</Key>\
+        </Deleted></DeleteResult>";
+    let server = Scripted::always(Reply::xml(200, done)).await.unwrap();
+    ask(&store(Kind::TinyS3, &server, http()), Ask::Delete).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn key_that_may_not_be_deleted_is_denied_and_no_fault() {
+    let denied = "<DeleteResult><Error><Key>key</Key><Code>AccessDenied</Code>\
+        <Message>Access Denied</Message></Error></DeleteResult>";
+    is(Kind::TinyS3, Ask::Delete, Reply::xml(200, denied), Class::Denied, Effect::None).await;
+}
+
+/// `object_store` panics on this.
+#[tokio::test]
+async fn bulk_delete_that_speaks_of_a_foreign_key_is_nonsense() {
+    let foreign = "<DeleteResult><Error><Key>other</Key><Code>AccessDenied</Code>\
+        <Message/></Error></DeleteResult>";
+    let (error, store) = fails(Kind::TinyS3, Ask::Delete, Reply::xml(200, foreign)).await;
+    assert!(store.classify(&error).is_fault(), "{error}");
+}
+
+#[tokio::test]
+async fn upload_under_way_shows_no_key() {
+    let server = Scripted::always(Reply::new(201)).await.unwrap();
+    let store = store(Kind::Azurite, &server, impatient());
+    let upload = store.put_multipart(&Path::from("key")).await.unwrap();
+    // Azure's client would show the decoded key as a list of numbers.
+    let bytes = format!("{:?}", b"secret-that").replace(['[', ']'], "");
+    let shown = format!("{upload:?}");
+    assert!(!shown.contains(&bytes) && !shown.contains("must-not-leak"), "{shown}");
+}
+
+#[tokio::test]
+async fn azure_never_touches_another_key_for_one_with_a_backslash() {
+    let server = Scripted::always(Reply::new(202)).await.unwrap();
+    let store = store(Kind::Azurite, &server, impatient());
+    let key = Path::parse("a\\b").unwrap();
+    assert!(matches!(store.head(&key).await, Err(Error::NotFound { .. })));
+    store.delete(&key).await.unwrap_err();
+    store.put(&key, "x".into()).await.unwrap_err();
+    assert!(server.requests().is_empty(), "{:?}", server.requests());
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use lifeboat_core::conditions::Trust;
-use lifeboat_core::http::{Behaviour, HttpSettings, WireConnector, WireStore};
+use lifeboat_core::http::{Behaviour, HttpSettings, WireConnector, WireStore, parse_endpoint};
 use lifeboat_core::{Capabilities, Error, ErrorKind, Identity, Jurisdiction, PartLimits, Support};
 use object_store::ClientOptions;
 use object_store::azure::MicrosoftAzureBuilder;
 use url::Url;
 
-use crate::Credentials;
 use crate::client::AzureClient;
+use crate::credentials::{Credentials, account_of};
 use crate::dialect::AzureDialect;
 use crate::sas::SasSigner;
 
@@ -80,11 +80,7 @@ impl AzureBuilder {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let account = set("AZURE_STORAGE_ACCOUNT_NAME")
             .or_else(|| set("AZURE_STORAGE_ACCOUNT"))
-            .or_else(|| {
-                let text = set("AZURE_STORAGE_CONNECTION_STRING")?;
-                let name = text.split(';').find_map(|pair| pair.strip_prefix("AccountName="))?;
-                Some(name.to_owned())
-            });
+            .or_else(|| account_of(&set("AZURE_STORAGE_CONNECTION_STRING")?));
         account.map(|account| Self::new(account, container)).ok_or_else(|| {
             Error::new(ErrorKind::Configuration, "no Azure storage account")
                 .with_remedy("set AZURE_STORAGE_ACCOUNT_NAME")
@@ -216,17 +212,7 @@ impl AzureBuilder {
             .clone()
             .or(from_credentials)
             .unwrap_or_else(|| format!("https://{}.blob.core.windows.net", self.account));
-        let wrong =
-            |why: &str| Error::new(ErrorKind::Configuration, format!("endpoint `{text}` {why}"));
-        let url = Url::parse(&text)
-            .map_err(|_| wrong("is no URL").with_remedy("give https://host[:port]"))?;
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.http.allow_http => Ok(url),
-            "http" => Err(wrong("is plain http, which sends data unprotected")
-                .with_remedy("use https, or set allow_http = true for a network you trust")),
-            _ => Err(wrong("is not https").with_remedy("give https://host[:port]")),
-        }
+        parse_endpoint(&text, &self.http)
     }
 
     fn behaviour(&self) -> Behaviour {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::Utc;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use lifeboat_core::{Error, ErrorKind};
 use object_store::azure::MicrosoftAzure;
@@ -66,6 +67,9 @@ impl ObjectStore for AzureClient {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if check_key(location).is_err() {
+            return Err(missing(location));
+        }
         let mut result = self.inner.get_opts(location, options).await?;
         result.attributes = metadata::decode(&result.attributes);
         Ok(result)
@@ -79,7 +83,12 @@ impl ObjectStore for AzureClient {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        // Azure would delete another key than the one that was named.
+        let checked = locations.map(|location| {
+            let location = location?;
+            check_key(&location).map(|()| location)
+        });
+        self.inner.delete_stream(checked.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -100,11 +109,17 @@ impl ObjectStore for AzureClient {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         check_key(to)?;
+        if check_key(from).is_err() {
+            return Err(missing(from));
+        }
         self.inner.copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         check_key(to)?;
+        if check_key(from).is_err() {
+            return Err(missing(from));
+        }
         self.inner.rename_opts(from, to, options).await
     }
 }
@@ -113,6 +128,7 @@ impl ObjectStore for AzureClient {
 #[deny(clippy::missing_trait_methods)]
 impl Signer for AzureClient {
     async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
+        check_key(path)?;
         if let Some(sas) = &self.sas {
             return Ok(sas.sign(&method, path, expires_in, Utc::now())?);
         }
@@ -179,6 +195,7 @@ impl MultipartStore for AzureClient {
         part_idx: usize,
         data: PutPayload,
     ) -> Result<PartId> {
+        check_key(path)?;
         self.inner.put_part(path, id, part_idx, data).await
     }
 
@@ -188,6 +205,7 @@ impl MultipartStore for AzureClient {
         id: &MultipartId,
         parts: Vec<PartId>,
     ) -> Result<PutResult> {
+        check_key(path)?;
         self.inner.complete_multipart(path, id, parts).await
     }
 
@@ -206,6 +224,12 @@ impl PaginatedListStore for AzureClient {
     ) -> Result<PaginatedListResult> {
         self.inner.list_paginated(prefix, options).await
     }
+}
+
+/// A key that Azure cannot have is not there.
+fn missing(path: &Path) -> object_store::Error {
+    let source = Box::new(Error::new(ErrorKind::NotFound, "Azure has no keys with backslashes"));
+    object_store::Error::NotFound { path: path.to_string(), source }
 }
 
 /// Azure turns `\` into `/` without a word: the object would lie under another key.

@@ -158,17 +158,29 @@ fn from_environment(
     }
 }
 
+/// One field of a connection string.
+fn field(text: &str, name: &str) -> Option<String> {
+    text.split(';').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    })
+}
+
+/// The account that a connection string is for; one with a signature names only the endpoint.
+pub(crate) fn account_of(connection_string: &str) -> Option<String> {
+    field(connection_string, "AccountName").or_else(|| {
+        let endpoint = field(connection_string, "BlobEndpoint")?;
+        let host = endpoint.split("://").nth(1)?;
+        Some(host.split('.').next()?.to_owned())
+    })
+}
+
 /// Reads `Name=value;…`, as documented in "Configure Azure Storage connection strings".
 fn from_connection_string(
     builder: MicrosoftAzureBuilder,
     text: &str,
 ) -> Result<(MicrosoftAzureBuilder, Resolved), Error> {
-    let field = |name: &str| {
-        text.split(';').find_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            key.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        })
-    };
+    let field = |name: &str| field(text, name);
     let endpoint = field("BlobEndpoint").or_else(|| {
         let suffix = field("EndpointSuffix")?;
         let scheme = field("DefaultEndpointsProtocol").unwrap_or_else(|| "https".into());
@@ -202,6 +214,13 @@ mod tests {
         let (_, found) = from_connection_string(MicrosoftAzureBuilder::new(), &text).unwrap();
         assert_eq!(found.access_key.as_deref(), Some("a2V5"));
         assert_eq!(found.endpoint.as_deref(), Some("https://acc.blob.core.windows.net"));
+    }
+
+    #[test]
+    fn account_is_found_in_both_kinds_of_connection_string() {
+        assert_eq!(account_of("AccountName=acc;AccountKey=x").as_deref(), Some("acc"));
+        let signed = "BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1";
+        assert_eq!(account_of(signed).as_deref(), Some("acc"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Dialect for AzureDialect {
         }
     }
 
-    fn verdict_by_code(&self, code: &str, _: &Exchange) -> Option<Verdict> {
+    fn verdict_by_code(&self, code: &str) -> Option<Verdict> {
         verdict_by_code(code)
     }
 
@@ -75,12 +75,24 @@ impl Dialect for AzureDialect {
         }
     }
 
-    fn is_object_head(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ETAG) && headers.contains_key("x-ms-request-id")
+    fn is_sound(&self, operation: Operation, headers: &HeaderMap) -> bool {
+        match operation {
+            Operation::Get | Operation::Head => {
+                headers.contains_key(ETAG) && headers.contains_key("x-ms-request-id")
+            }
+            Operation::Put | Operation::ConditionalPut => headers.contains_key(ETAG),
+            // A copy that is still pending has not happened yet, and may fail.
+            Operation::Copy | Operation::ConditionalCopy => {
+                headers.get("x-ms-copy-status").is_none_or(|status| status == "success")
+            }
+            _ => true,
+        }
     }
 
+    /// Page and append blobs keep the MD5 they were given, whatever is written to them later.
     fn download_checksum(&self, headers: &HeaderMap) -> Option<Checksum> {
-        content_md5(headers)
+        let block_blob = headers.get("x-ms-blob-type").is_some_and(|kind| kind == "BlockBlob");
+        if block_blob { content_md5(headers) } else { None }
     }
 
     fn receipt_algorithm(&self) -> Option<Algorithm> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use lifeboat_core::{Error, ErrorKind};
 use object_store::path::Path;
@@ -51,7 +51,14 @@ impl SasSigner {
             }
         };
         let start = timestamp(now - CLOCK_SLACK);
-        let expiry = timestamp(now + expires_in);
+        let expiry = TimeDelta::from_std(expires_in)
+            .ok()
+            .and_then(|time| now.checked_add_signed(time))
+            .map(timestamp)
+            .ok_or_else(|| {
+                let message = format!("a URL cannot be valid for {expires_in:?}");
+                Error::new(ErrorKind::NotSupported, message).with_remedy("give a shorter time")
+            })?;
         let resource = format!("/blob/{}/{}/{path}", self.account, self.container);
         // identifier, ip and protocol before the version; snapshot, encryption scope and the five
         // response headers after the resource kind: all empty.
@@ -91,4 +98,23 @@ impl SasSigner {
 
 fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_no_calendar_holds_is_an_error() {
+        let signer = SasSigner {
+            endpoint: Url::parse("https://acc.blob.core.windows.net").unwrap(),
+            account: "acc".into(),
+            container: "box".into(),
+            key: "a2V5".into(),
+        };
+        let sign = |time| signer.sign(&Method::GET, &"a b".into(), time, Utc::now());
+        assert!(sign(Duration::MAX).is_err());
+        let url = sign(Duration::from_mins(1)).unwrap();
+        assert_eq!(url.path(), "/box/a%20b");
+    }
 }

@@ -177,6 +177,7 @@ impl BlobStore for AnyStore {
         let started = Instant::now();
         let beacon = Path::from_iter([RESERVED_PREFIX, "beacon"]);
         match self.inner.get_opts(&beacon, GetOptions::default()).await {
+            Err(error) if classify_default(&error).is_fault() => Err(error),
             Ok(_) | Err(Error::NotFound { .. }) => {
                 Ok(Probe { latency: started.elapsed(), ..Probe::default() })
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_core::conditions::Trust;
-use lifeboat_core::http::{Behaviour, HttpSettings, WireConnector, WireStore};
+use lifeboat_core::http::{Behaviour, HttpSettings, WireConnector, WireStore, parse_endpoint};
 use lifeboat_core::{Capabilities, Error, ErrorKind, Identity, Jurisdiction, PartLimits, Support};
 use object_store::ClientOptions;
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
@@ -165,18 +165,7 @@ impl GcsBuilder {
     }
 
     fn endpoint(&self) -> Result<Url, Error> {
-        let wrong = |why: &str| {
-            Error::new(ErrorKind::Configuration, format!("endpoint `{}` {why}", self.endpoint))
-        };
-        let url = Url::parse(&self.endpoint)
-            .map_err(|_| wrong("is no URL").with_remedy("give https://host[:port]"))?;
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.http.allow_http => Ok(url),
-            "http" => Err(wrong("is plain http, which sends data unprotected")
-                .with_remedy("use https, or set allow_http = true for a network you trust")),
-            _ => Err(wrong("is not https").with_remedy("give https://host[:port]")),
-        }
+        parse_endpoint(&self.endpoint, &self.http)
     }
 
     fn behaviour(&self) -> Behaviour {

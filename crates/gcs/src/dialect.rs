@@ -1,6 +1,6 @@
 //! Google Cloud Storage's XML API on the wire: error codes and their classes, documents, checksums.
 
-use http::header::{CONTENT_ENCODING, ETAG};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use lifeboat_core::http::{
     Algorithm, Checksum, Dialect, Exchange, Operation, Traffic, VendorError, body_checksum,
@@ -34,7 +34,7 @@ impl Dialect for GcsDialect {
         }
     }
 
-    fn verdict_by_code(&self, code: &str, _: &Exchange) -> Option<Verdict> {
+    fn verdict_by_code(&self, code: &str) -> Option<Verdict> {
         verdict_by_code(code)
     }
 
@@ -54,15 +54,20 @@ impl Dialect for GcsDialect {
     fn document_roots(&self, operation: Operation) -> &'static [&'static str] {
         match operation {
             Operation::List => &["ListBucketResult"],
-            Operation::Copy => &["CopyObjectResult"],
+            Operation::Copy | Operation::ConditionalCopy => &["CopyObjectResult"],
             Operation::MultipartCreate => &["InitiateMultipartUploadResult"],
             Operation::MultipartComplete => &["CompleteMultipartUploadResult"],
             _ => &[],
         }
     }
 
-    fn is_object_head(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ETAG) && headers.contains_key("x-goog-generation")
+    fn is_sound(&self, operation: Operation, headers: &HeaderMap) -> bool {
+        let about_an_object = matches!(
+            operation,
+            Operation::Get | Operation::Head | Operation::Put | Operation::ConditionalPut
+        );
+        !about_an_object
+            || (headers.contains_key(ETAG) && headers.contains_key("x-goog-generation"))
     }
 
     fn download_checksum(&self, headers: &HeaderMap) -> Option<Checksum> {
@@ -84,6 +89,11 @@ impl Dialect for GcsDialect {
     /// Requests are authorised by a token, not signed, so a checksum can be added: Google refuses
     /// a body that does not match it with `BadDigest` before anything is stored.
     fn prepare(&self, request: &mut HttpRequest, operation: Operation) {
+        if matches!(operation, Operation::Get | Operation::Head) {
+            // Else Google unpacks what was stored gzipped, and can then tell neither its length
+            // nor a range of it.
+            request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let upload = matches!(operation, Operation::Put | Operation::ConditionalPut);
         if !upload || request.method() != Method::PUT {
             return;

@@ -8,11 +8,11 @@ use lifeboat_core::{BlobStore, Error, ErrorKind};
 use crate::config;
 
 /// Reads a configuration file and builds every backend it names. Sends nothing: a provider that is
-/// down does not keep a program from starting.
+/// down does not keep a program from starting, and neither does one whose credentials are missing:
+/// see [`Fleet::failures`].
 ///
 /// # Errors
-/// A file that cannot be read, malformed settings (with file and line), credentials that are not
-/// there.
+/// A file that cannot be read, malformed settings (with file and line).
 pub fn open(path: impl AsRef<Path>) -> Result<Fleet, Error> {
     let path = path.as_ref();
     let shown = path.display().to_string();
@@ -27,8 +27,11 @@ pub fn open(path: impl AsRef<Path>) -> Result<Fleet, Error> {
 /// The configured backends, in order of preference.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
-    backends: Vec<(String, Arc<dyn BlobStore>)>,
+    backends: Vec<(String, Built)>,
 }
+
+/// A backend, or why it cannot be built.
+type Built = Result<Arc<dyn BlobStore>, Arc<Error>>;
 
 impl Fleet {
     /// No backend at all: what there is without a configuration file.
@@ -51,10 +54,7 @@ impl Fleet {
                     .with_remedy("give each a name of its own"));
             }
             settings.name = Some(name.clone());
-            let store = config::build(&settings).map_err(|error| match error.backend() {
-                Some(_) => error,
-                None => error.with_backend(&name),
-            })?;
+            let store = config::build(&settings).map_err(|error| Arc::new(named(error, &name)));
             fleet.backends.push((name, store));
         }
         Ok(fleet)
@@ -65,18 +65,24 @@ impl Fleet {
         self.backends.iter().map(|(name, _)| &**name)
     }
 
-    /// Names and stores, in order.
+    /// Names and stores of the backends that could be built, in order.
     pub fn backends(&self) -> impl Iterator<Item = (&str, &Arc<dyn BlobStore>)> {
-        self.backends.iter().map(|(name, store)| (&**name, store))
+        self.backends.iter().filter_map(|(name, store)| Some((&**name, store.as_ref().ok()?)))
+    }
+
+    /// Names of the backends that could not be built, and why: credentials that are not there, a
+    /// region that does not exist.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &Error)> {
+        self.backends.iter().filter_map(|(name, store)| Some((&**name, &**store.as_ref().err()?)))
     }
 
     /// The backend of this name.
     ///
     /// # Errors
-    /// There is none; the error lists those there are.
+    /// There is none (the error lists those there are), or it could not be built.
     pub fn backend(&self, name: &str) -> Result<Arc<dyn BlobStore>, Error> {
-        if let Some((_, store)) = self.backends().find(|(known, _)| *known == name) {
-            return Ok(Arc::clone(store));
+        if let Some((_, store)) = self.backends.iter().find(|(known, _)| known == name) {
+            return store.as_ref().map(Arc::clone).map_err(again);
         }
         let mut known: Vec<&str> = self.names().collect();
         known.sort_by(|a, b| {
@@ -91,14 +97,37 @@ impl Fleet {
     }
 }
 
+/// The error under the name that the configuration gives the backend.
+fn named(error: Error, name: &str) -> Error {
+    let told = Error::new(error.kind(), error.message()).with_backend(name);
+    let told = match error.remedy() {
+        Some(remedy) => told.with_remedy(remedy),
+        None => told,
+    };
+    told.with_source(error)
+}
+
+/// The same error for another caller.
+fn again(error: &Arc<Error>) -> Error {
+    let mut told = Error::new(error.kind(), error.message());
+    if let Some(backend) = error.backend() {
+        told = told.with_backend(backend);
+    }
+    if let Some(remedy) = error.remedy() {
+        told = told.with_remedy(remedy);
+    }
+    told.with_source(Arc::clone(error))
+}
+
 /// A name stands before a colon on the command line, and in metric labels.
 fn check_name(name: &str) -> Result<(), Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !name.is_empty() && name.chars().all(fits) {
+    // One letter before a colon is a drive on some systems.
+    if name.len() > 1 && name.chars().all(fits) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Configuration, format!("`{name}` is no name for a backend"))
-        .with_remedy("use letters, digits, `-`, `_` and `.`"))
+        .with_remedy("use two or more letters, digits, `-`, `_` and `.`"))
 }
 
 #[cfg(test)]
@@ -107,13 +136,25 @@ mod tests {
 
     #[test]
     fn backends_keep_their_order_and_names() {
-        let text = "[[backend]]\nname = \"b\"\nurl = \"memory://x\"\n\
+        let text = "[[backend]]\nname = \"bb\"\nurl = \"memory://x\"\n\
                     [[backend]]\nurl = \"memory://y\"\n";
         let fleet = Fleet::from_toml("lifeboat.toml", text).unwrap();
-        assert_eq!(fleet.names().collect::<Vec<_>>(), ["b", "memory"]);
-        assert_eq!(fleet.backend("b").unwrap().identity().id(), "b");
-        let error = fleet.backend("bb").unwrap_err().to_string();
-        assert_eq!(error, "no backend is called `bb`; configured are b, memory");
+        assert_eq!(fleet.names().collect::<Vec<_>>(), ["bb", "memory"]);
+        assert_eq!(fleet.backend("bb").unwrap().identity().id(), "bb");
+        let error = fleet.backend("bbb").unwrap_err().to_string();
+        assert_eq!(error, "no backend is called `bbb`; configured are bb, memory");
+    }
+
+    #[test]
+    fn backend_that_cannot_be_built_does_not_keep_the_others_from_working() {
+        let text = "[[backend]]\nname = \"good\"\nurl = \"memory://x\"\n\
+                    [[backend]]\nname = \"bad\"\nurl = \"nowhere://b\"\n";
+        let fleet = Fleet::from_toml("lifeboat.toml", text).unwrap();
+        assert_eq!(fleet.backends().map(|(name, _)| name).collect::<Vec<_>>(), ["good"]);
+        let failures: Vec<_> = fleet.failures().collect();
+        assert_eq!(failures[0].0, "bad");
+        let error = fleet.backend("bad").unwrap_err().to_string();
+        assert!(error.starts_with("bad: ") && error.contains("nowhere"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 use lifeboat_core::conditions::Trust;
 use lifeboat_core::http::{
-    Behaviour, CopyCreate, EtagDigest, HttpSettings, WireConnector, WireStore,
+    Behaviour, CopyCreate, EtagDigest, HttpSettings, WireConnector, WireStore, parse_endpoint,
 };
 use lifeboat_core::{Capabilities, Error, ErrorKind, Identity, Jurisdiction, Support};
 use object_store::ClientOptions;
@@ -220,32 +220,9 @@ impl S3Builder {
     }
 
     fn endpoint(&self) -> Result<Url, Error> {
-        let text = match &self.endpoint {
-            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => amazon_endpoint(&self.region)?,
-        };
-        let malformed = |why: String| {
-            Error::new(ErrorKind::Configuration, format!("endpoint `{text}` {why}"))
-                .with_remedy("give https://host[:port]")
-        };
-        let url = Url::parse(&text).map_err(|error| malformed(format!("is no URL ({error})")))?;
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(malformed("has no host".into()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            // The text is not repeated: it holds a secret.
-            return Err(Error::new(ErrorKind::Configuration, "the endpoint holds credentials")
-                .with_remedy("give them through the environment or a file"));
-        }
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.http.allow_http => Ok(url),
-            "http" => Err(Error::new(
-                ErrorKind::Configuration,
-                format!("endpoint `{text}` is plain http, which sends data unprotected"),
-            )
-            .with_remedy("use https, or set allow_http = true for a network you trust")),
-            other => Err(malformed(format!("has scheme `{other}`"))),
+        match &self.endpoint {
+            Some(endpoint) => parse_endpoint(endpoint, &self.http),
+            None => parse_endpoint(&amazon_endpoint(&self.region)?, &self.http),
         }
     }
 
@@ -263,8 +240,9 @@ impl S3Builder {
         let builder = builder.with_allow_http(self.http.allow_http);
         match self.quirks.addressing {
             Addressing::Path => Ok(builder.with_endpoint(text)),
-            // A dot in the bucket's name breaks the TLS certificate of `*.s3.….amazonaws.com`.
-            Addressing::Virtual if amazon && self.bucket.contains('.') => {
+            // A dot in the bucket's name breaks the TLS certificate of `*.s3.….amazonaws.com`, and
+            // an old name with capitals would be folded into somebody else's.
+            Addressing::Virtual if amazon && !is_label(&self.bucket) => {
                 Ok(builder.with_endpoint(text))
             }
             Addressing::Virtual => {
@@ -320,8 +298,12 @@ impl S3Builder {
         behaviour.trust = if amazon { Trust::Declared } else { Trust::Probed };
         behaviour.copy_create = CopyCreate::ReadAndCreate;
         behaviour.verify_reads = self.verify_reads;
-        let directory_bucket = amazon && self.bucket.ends_with("--x-s3");
-        behaviour.etags = if directory_bucket { EtagDigest::Never } else { self.quirks.etags };
+        behaviour.etags = self.quirks.etags;
+        if amazon && self.bucket.ends_with("--x-s3") {
+            // Amazon S3 User Guide, "Directory buckets": no MD5 in ETags, listings in no order.
+            behaviour.etags = EtagDigest::Never;
+            behaviour.declared.ordered_listing = Support::No;
+        }
         behaviour
     }
 }
@@ -362,9 +344,16 @@ fn amazon_endpoint(region: &str) -> Result<String, Error> {
     let domain = match region {
         _ if region.starts_with("cn-") => "amazonaws.com.cn",
         _ if region.starts_with("eusc-") => "amazonaws.eu",
+        _ if region.starts_with("us-isob-") => "sc2s.sgov.gov",
+        _ if region.starts_with("us-iso-") => "c2s.ic.gov",
         _ => "amazonaws.com",
     };
     Ok(format!("https://s3.{region}.{domain}"))
+}
+
+/// Whether a bucket's name can stand as one label of a host name.
+fn is_label(bucket: &str) -> bool {
+    bucket.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// A bucket's name goes into URLs and signatures; what cannot be one is refused before it does.

@@ -5,7 +5,7 @@
 //! services, and nothing about a dead credential source may keep a program from starting.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -17,6 +17,9 @@ use tokio::sync::{Mutex, OnceCell};
 
 /// Temporary credentials are renewed this long before they expire, as the SDKs do.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
+/// After a failure the source is left alone for this long, and whoever asks is told so at once:
+/// requests must not queue up behind a source that hangs.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait for a credential source. IMDS with its own retries takes up to four seconds; a
 /// `credential_process` that opens a browser is not for servers.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -27,7 +30,7 @@ pub(crate) fn provider(profile: Option<String>, region: &str) -> AwsCredentialPr
         profile,
         region: region.to_owned(),
         providers: OnceCell::new(),
-        cached: Mutex::new(None),
+        cached: Mutex::default(),
     })
 }
 
@@ -36,7 +39,13 @@ struct Chain {
     profile: Option<String>,
     region: String,
     providers: OnceCell<DefaultCredentialsChain>,
-    cached: Mutex<Option<Cached>>,
+    cached: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    good: Option<Cached>,
+    failed: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -62,20 +71,18 @@ impl Cached {
 #[error("no answer within {0:?}")]
 struct TooLate(Duration);
 
+/// The source failed a moment ago.
+#[derive(Debug, thiserror::Error)]
+#[error("it failed within the last {PAUSE:?}")]
+struct JustFailed;
+
 impl Chain {
     async fn fetch(&self) -> Result<Cached, CredentialFailure> {
-        let failure = |cause: Box<dyn std::error::Error + Send + Sync>| CredentialFailure {
-            origin: match &self.profile {
-                Some(name) => format!("AWS profile `{name}`"),
-                None => "the AWS credential chain".into(),
-            },
-            cause,
-        };
         let chain = self.providers.get_or_init(|| self.set_up()).await;
         let credentials = tokio::time::timeout(LONGEST_WAIT, chain.provide_credentials())
             .await
-            .map_err(|_| failure(Box::new(TooLate(LONGEST_WAIT))))?
-            .map_err(|error| failure(Box::new(error)))?;
+            .map_err(|_| self.failure(Box::new(TooLate(LONGEST_WAIT))))?
+            .map_err(|error| self.failure(Box::new(error)))?;
         Ok(Cached {
             expires: credentials.expiry(),
             credential: Arc::new(AwsCredential {
@@ -84,6 +91,14 @@ impl Chain {
                 token: credentials.session_token().map(str::to_owned),
             }),
         })
+    }
+
+    fn failure(&self, cause: Box<dyn std::error::Error + Send + Sync>) -> CredentialFailure {
+        let origin = match &self.profile {
+            Some(name) => format!("AWS profile `{name}`"),
+            None => "the AWS credential chain".into(),
+        };
+        CredentialFailure { origin, cause }
     }
 
     async fn set_up(&self) -> DefaultCredentialsChain {
@@ -103,23 +118,30 @@ impl CredentialProvider for Chain {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         // One renewal at a time; whoever waits here finds it done.
-        let mut cached = self.cached.lock().await;
-        if let Some(cached) = cached.as_ref().filter(|cached| cached.good_for(RENEW_BEFORE)) {
+        let mut state = self.cached.lock().await;
+        if let Some(cached) = state.good.as_ref().filter(|cached| cached.good_for(RENEW_BEFORE)) {
             return Ok(Arc::clone(&cached.credential));
         }
-        match self.fetch().await {
+        let just_failed = state.failed.is_some_and(|failed| failed.elapsed() < PAUSE);
+        let fetched =
+            if just_failed { Err(self.failure(Box::new(JustFailed))) } else { self.fetch().await };
+        match fetched {
             Ok(fresh) => {
                 let credential = Arc::clone(&fresh.credential);
-                *cached = Some(fresh);
+                *state = State { good: Some(fresh), failed: None };
                 Ok(credential)
             }
-            // A renewal that fails does not matter while the old ones still hold.
-            Err(failure) => match cached.as_ref().filter(|cached| cached.good_for(LONGEST_WAIT)) {
-                Some(old) => Ok(Arc::clone(&old.credential)),
-                None => {
-                    Err(object_store::Error::Generic { store: "S3", source: Box::new(failure) })
+            Err(failure) => {
+                if !just_failed {
+                    state.failed = Some(Instant::now());
                 }
-            },
+                // A renewal that fails does not matter while the old ones still hold.
+                let still_good = |cached: &&Cached| cached.good_for(Duration::ZERO);
+                if let Some(old) = state.good.as_ref().filter(still_good) {
+                    return Ok(Arc::clone(&old.credential));
+                }
+                Err(object_store::Error::Generic { store: "S3", source: Box::new(failure) })
+            }
         }
     }
 }

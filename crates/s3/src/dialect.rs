@@ -1,6 +1,6 @@
 //! S3 on the wire: error codes and their classes, documents, checksum headers.
 
-use http::header::ETAG;
+use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, Uri};
 use lifeboat_core::http::{
     Algorithm, Checksum, Dialect, Exchange, Operation, Traffic, VendorError, element_text,
@@ -42,7 +42,7 @@ impl Dialect for S3Dialect {
         }
     }
 
-    fn verdict_by_code(&self, code: &str, _: &Exchange) -> Option<Verdict> {
+    fn verdict_by_code(&self, code: &str) -> Option<Verdict> {
         verdict_by_code(code)
     }
 
@@ -86,15 +86,25 @@ impl Dialect for S3Dialect {
         match operation {
             Operation::List => &["ListBucketResult"],
             Operation::Delete => &["DeleteResult"],
-            Operation::Copy => &["CopyObjectResult"],
+            Operation::Copy | Operation::ConditionalCopy => &["CopyObjectResult"],
             Operation::MultipartCreate => &["InitiateMultipartUploadResult"],
             Operation::MultipartComplete => &["CompleteMultipartUploadResult"],
             _ => &[],
         }
     }
 
-    fn is_object_head(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ETAG) || headers.keys().any(|name| name.as_str().starts_with("x-amz-"))
+    fn is_sound(&self, operation: Operation, headers: &HeaderMap) -> bool {
+        match operation {
+            Operation::Get | Operation::Head => {}
+            Operation::Put | Operation::ConditionalPut => return headers.contains_key(ETAG),
+            _ => return true,
+        }
+        // A page of a web server has an `ETag` too.
+        let page = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        headers.keys().any(|name| name.as_str().starts_with("x-amz-"))
+            || (headers.contains_key(ETAG) && !page)
     }
 
     fn download_checksum(&self, headers: &HeaderMap) -> Option<Checksum> {
@@ -115,10 +125,10 @@ impl Dialect for S3Dialect {
                 }
             }
         }
-        // Encrypted with a key of the customer's or of KMS, the ETag is not the MD5 of the plain text.
-        let encryption = value("x-amz-server-side-encryption").unwrap_or("none");
+        // Under any other encryption the ETag is not the MD5 of the plain text.
+        let encryption = value("x-amz-server-side-encryption").unwrap_or("AES256");
         let customer_key = headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
-        if encryption.starts_with("aws:kms") || customer_key {
+        if encryption != "AES256" || customer_key {
             return None;
         }
         Checksum::from_md5_etag(value(ETAG.as_str())?)
@@ -142,6 +152,10 @@ impl Dialect for S3Dialect {
 /// ("S3 error codes") and StorageGRID where they add any. What is not here is decided by the
 /// status.
 fn verdict_by_code(code: &str) -> Option<Verdict> {
+    if code.starts_with("KMS.") {
+        // Amazon, 400: the key that the bucket is encrypted with cannot be used.
+        return Some(Verdict::fault(Fault::Down, Effect::None));
+    }
     Some(match code {
         // Pressure. Nothing was done.
         "SlowDown"                      // Amazon, 503: reduce your request rate
@@ -192,6 +206,7 @@ fn verdict_by_code(code: &str) -> Option<Verdict> {
         | "IllegalLocationConstraintException" // Amazon, 400
         | "QuotaExceeded"               // Ceph, 403
         | "XMinioStorageFull"           // MinIO, 507
+        | "XMinioAdminBucketQuotaExceeded" // MinIO, 400
         | "InsufficientStorage"         // 507
         // What arrived is not what was sent: the path failed, not the request.
         | "BadDigest"                   // Amazon, 400

@@ -30,6 +30,9 @@ impl Deadlines {
     /// Amazon documents that completing a large upload can take minutes, but it sends the head of
     /// the answer at once; services that do not, copy some 100 MiB/s server-side.
     pub const ASSEMBLY: Duration = Duration::from_mins(1);
+    /// What each further key adds to the bound on a bulk delete: up to 1,000 deletes, one after the
+    /// other at some providers.
+    pub(super) const PER_DELETED_KEY: Duration = Duration::from_millis(50);
     /// The longest pause that still is a hiccup of a network rather than the end of a connection.
     pub const STALL: Duration = Duration::from_secs(10);
 }

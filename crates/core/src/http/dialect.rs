@@ -32,7 +32,7 @@ pub trait Dialect: Debug + Send + Sync + 'static {
     fn vendor_error(&self, headers: &HeaderMap, body: &[u8]) -> VendorError;
 
     /// The table from the vendor's code to a class. `None` leaves it to [`verdict_by_status`].
-    fn verdict_by_code(&self, code: &str, exchange: &Exchange) -> Option<Verdict>;
+    fn verdict_by_code(&self, code: &str) -> Option<Verdict>;
 
     /// What to do about a failure, in words.
     fn remedy(&self, exchange: &Exchange) -> Option<String>;
@@ -41,8 +41,9 @@ pub trait Dialect: Debug + Send + Sync + 'static {
     /// by a document.
     fn document_roots(&self, operation: Operation) -> &'static [&'static str];
 
-    /// Whether the head of a successful GET or HEAD looks like one of an object.
-    fn is_object_head(&self, headers: &HeaderMap) -> bool;
+    /// Whether the head of a success is one that this kind of store sends: an object has an `ETag`,
+    /// a copy is done and not merely begun.
+    fn is_sound(&self, operation: Operation, headers: &HeaderMap) -> bool;
 
     /// The checksum of the whole object that came with a GET, the cheapest first.
     fn download_checksum(&self, headers: &HeaderMap) -> Option<Checksum>;
@@ -59,6 +60,7 @@ pub trait Dialect: Debug + Send + Sync + 'static {
 
 /// Classifies one attempt: first how it ended, then the vendor's code, then the status.
 pub(super) fn verdict(dialect: &dyn Dialect, exchange: &Exchange, operation: Operation) -> Verdict {
+    let by_code = exchange.code.as_deref().and_then(|code| dialect.verdict_by_code(code));
     let verdict = match exchange.outcome {
         Outcome::NotConnected => Verdict::fault(Fault::Down, Effect::None),
         Outcome::NoFirstByte | Outcome::BodyStalled(_) => {
@@ -67,11 +69,10 @@ pub(super) fn verdict(dialect: &dyn Dialect, exchange: &Exchange, operation: Ope
         Outcome::Broken(_) | Outcome::BodyBroken(_) | Outcome::Corrupt(_) => {
             Verdict::fault(Fault::Down, Effect::Unknown)
         }
-        Outcome::Nonsense(status) | Outcome::Answered(status) => exchange
-            .code
-            .as_deref()
-            .and_then(|code| dialect.verdict_by_code(code, exchange))
-            .unwrap_or_else(|| verdict_by_status(status)),
+        Outcome::Answered(status) => by_code.unwrap_or_else(|| verdict_by_status(status)),
+        Outcome::Nonsense(_) => {
+            by_code.unwrap_or_else(|| Verdict::fault(Fault::Down, Effect::Unknown))
+        }
     };
     let verdict = match exchange.traffic {
         Traffic::Data => verdict,

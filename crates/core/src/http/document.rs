@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::dialect::VendorError;
+
 /// Longest vendor message that is kept; real ones are under 200 characters.
 const LONGEST_TEXT: usize = 500;
 
@@ -40,6 +42,22 @@ pub fn element_text(body: &[u8], name: &str) -> Option<String> {
     (!kept.is_empty()).then_some(kept)
 }
 
+/// What the answer to a bulk delete says of the keys that are still there: key, code, message.
+pub(super) fn delete_errors(body: &[u8]) -> Vec<(String, VendorError)> {
+    let text = String::from_utf8_lossy(body);
+    text.split("<Error>")
+        .skip(1)
+        .filter_map(|rest| {
+            let block = rest.split_once("</Error>")?.0;
+            let (_, after) = block.split_once("<Key>")?;
+            let key = unescape(after.split_once("</Key>")?.0).into_owned();
+            let code = element_text(block.as_bytes(), "Code");
+            let message = element_text(block.as_bytes(), "Message");
+            Some((key, VendorError { code, message, region: None }))
+        })
+        .collect()
+}
+
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('&') {
         return Cow::Borrowed(text);
@@ -75,6 +93,16 @@ mod tests {
         assert_eq!(root_element(b"{\"error\": 1}"), None);
         assert_eq!(root_element(b""), None);
         assert_eq!(root_element(b"<"), None);
+    }
+
+    #[test]
+    fn delete_errors_are_read_key_by_key() {
+        let body = b"<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b&amp;c</Key>\
+            <Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>";
+        let errors = delete_errors(body);
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].0, "b&c");
+        assert_eq!(errors[0].1.code.as_deref(), Some("AccessDenied"));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Operation {
     Delete,
     /// Copy on the server's side.
     Copy,
+    /// Copy on the server's side, if the target is absent.
+    ConditionalCopy,
     /// Begin a multipart upload.
     MultipartCreate,
     /// Send one part.
@@ -47,12 +49,23 @@ impl Operation {
             Self::ConditionalPut => "conditional put",
             Self::Delete => "delete",
             Self::Copy => "copy",
+            Self::ConditionalCopy => "conditional copy",
             Self::MultipartCreate => "multipart create",
             Self::MultipartPart => "multipart part",
             Self::MultipartComplete => "multipart complete",
             Self::MultipartAbort => "multipart abort",
             Self::Sign => "sign",
         }
+    }
+
+    /// Whether a second attempt may be refused because the first one landed.
+    pub fn is_conditional(self) -> bool {
+        matches!(self, Self::ConditionalPut | Self::ConditionalCopy)
+    }
+
+    /// Whether the provider has work to do before it can answer.
+    pub(super) fn is_assembly(self) -> bool {
+        matches!(self, Self::Copy | Self::ConditionalCopy | Self::MultipartComplete)
     }
 
     /// Whether it changes nothing at the provider.

@@ -80,8 +80,11 @@ impl EtagKnowledge {
         }
     }
 
-    fn set(&self, learnt: EtagDigest) {
-        self.0.store(learnt as u8, Ordering::Relaxed);
+    /// Settles the question; what was settled first stays.
+    fn settle(&self, learnt: EtagDigest) {
+        let open = EtagDigest::Learn as u8;
+        // Whoever came first has found out; nothing is lost.
+        let _ = self.0.compare_exchange(open, learnt as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -177,8 +180,8 @@ impl CheckedBody {
         let right = actual.matches(&expected);
         let knowledge = self.operating.etags();
         match (expected.is_from_etag(), right, knowledge.get()) {
-            (true, true, EtagDigest::Learn) => knowledge.set(EtagDigest::Always),
-            (true, false, EtagDigest::Learn) => knowledge.set(EtagDigest::Never),
+            (true, true, EtagDigest::Learn) => knowledge.settle(EtagDigest::Always),
+            (true, false, EtagDigest::Learn) => knowledge.settle(EtagDigest::Never),
             (_, false, _) => {
                 let mismatch = IntegrityError::Read { expected, actual };
                 return Err(self.operating.corrupt(&self.trace, mismatch));

@@ -17,9 +17,11 @@
 
 mod checksum;
 mod connector;
+mod credential_health;
 mod deadlines;
 mod dialect;
 mod document;
+mod endpoint;
 mod exchange;
 mod failure;
 mod hashing;
@@ -39,6 +41,7 @@ pub use connector::WireConnector;
 pub use deadlines::{Deadlines, Retries};
 pub use dialect::{Dialect, VendorError, verdict_by_status};
 pub use document::element_text;
+pub use endpoint::parse_endpoint;
 pub use exchange::{Exchange, Operation, Outcome, Traffic};
 pub use failure::{CredentialFailure, WireFailure};
 pub use integrity::{EtagDigest, IntegrityError};

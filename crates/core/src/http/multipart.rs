@@ -1,5 +1,6 @@
 //! Multipart uploads of a store: the stateful kind, traced step by step, and the stateless kind.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -74,11 +75,17 @@ impl<S: ObjectStore + Signer + MultipartStore> MultipartStore for WireStore<S> {
 }
 
 /// A multipart upload whose steps are traced one by one.
-#[derive(Debug)]
 pub(super) struct TracedUpload {
     pub(super) inner: Box<dyn MultipartUpload>,
     pub(super) operating: Operating,
     pub(super) key: Path,
+}
+
+impl fmt::Debug for TracedUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client's own `Debug` shows its configuration, keys included.
+        f.debug_struct("TracedUpload").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 impl TracedUpload {

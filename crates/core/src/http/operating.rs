@@ -6,7 +6,7 @@ use object_store::path::Path;
 use object_store::{Error, Result};
 
 use super::checksum::Checksum;
-use super::dialect::{self, Dialect};
+use super::dialect::{self, Dialect, VendorError};
 use super::exchange::{Exchange, Operation, Outcome, Traffic};
 use super::failure::{CredentialFailure, WireFailure};
 use super::integrity::{EtagDigest, EtagKnowledge, IntegrityError};
@@ -14,7 +14,7 @@ use super::store::Behaviour;
 use super::trace::Trace;
 use crate::class::causes;
 use crate::conditions::ConditionGate;
-use crate::{Effect, Fault, Identity, Support, Verdict, classify_default};
+use crate::{Class, Effect, Fault, Identity, Support, Verdict, classify_default};
 
 /// What all operations of a store share; the part of [`WireStore`](super::WireStore) that does not depend on the
 /// client's type.
@@ -64,11 +64,14 @@ impl Operating {
             return error;
         }
         let (attempts, exchange) = trace.last();
-        let verdict = match &exchange {
-            Some(exchange) => dialect::verdict(&*self.0.dialect, exchange, trace.operation),
-            None => without_exchange(trace, attempts, &error),
+        let verdict = self.verdict(trace, attempts, exchange.as_ref(), &error);
+        // A completion that was repeated because its first answer was lost finds no upload any
+        // more, and a credential source's 404 speaks of no key: neither is "not found".
+        let lost_completion = is_lost_completion(trace, exchange.as_ref());
+        let status = match exchange.as_ref().map(|exchange| (exchange.traffic, exchange.outcome)) {
+            Some((Traffic::Data, Outcome::Answered(status))) if !lost_completion => status.as_u16(),
+            _ => 0,
         };
-        let status = exchange.as_ref().and_then(Exchange::status).map_or(0, |s| s.as_u16());
         let remedy = exchange.as_ref().and_then(|exchange| self.remedy(exchange));
         let path = key.map(ToString::to_string).unwrap_or_default();
         let wrap = |cause| {
@@ -84,6 +87,9 @@ impl Operating {
             })
         };
         match error {
+            Error::NotFound { source, .. } if lost_completion => {
+                Error::Generic { store: self.0.dialect.store(), source: wrap(source) }
+            }
             Error::NotFound { path, source } => Error::NotFound { path, source: wrap(source) },
             Error::AlreadyExists { path, source } => {
                 Error::AlreadyExists { path, source: wrap(source) }
@@ -111,6 +117,25 @@ impl Operating {
             },
             other => other,
         }
+    }
+
+    fn verdict(
+        &self,
+        trace: &Trace,
+        attempts: u32,
+        exchange: Option<&Exchange>,
+        error: &Error,
+    ) -> Verdict {
+        let verdict = match exchange {
+            _ if is_lost_completion(trace, exchange) => {
+                Verdict { certain: false, ..Verdict::fault(Fault::Down, Effect::Unknown) }
+            }
+            Some(exchange) => dialect::verdict(&*self.0.dialect, exchange, trace.operation),
+            None => without_exchange(trace, attempts, error),
+        };
+        // An earlier attempt may have landed, whatever the last one says.
+        let landed = trace.maybe_applied() && !trace.operation.is_read();
+        if landed { Verdict { effect: Effect::Unknown, ..verdict } } else { verdict }
     }
 
     fn remedy(&self, exchange: &Exchange) -> Option<String> {
@@ -141,7 +166,10 @@ impl Operating {
                         Ok(key)
                     }
                     Ok(_) => Ok(key),
-                    Err(error) => Err(self.annotate_key(trace, Some(&key), error)),
+                    Err(error) => Err(match trace.key_error(&key) {
+                        Some(vendor) => self.key_failure(trace, &key, vendor),
+                        None => self.annotate_key(trace, Some(&key), error),
+                    }),
                 })
                 .collect();
         }
@@ -170,6 +198,31 @@ impl Operating {
             .collect()
     }
 
+    /// The error of one key of a bulk delete that was otherwise answered.
+    fn key_failure(&self, trace: &Trace, key: &Path, vendor: VendorError) -> Error {
+        let VendorError { code, message, .. } = vendor;
+        let code = code.unwrap_or_default();
+        let verdict = self
+            .0
+            .dialect
+            .verdict_by_code(&code)
+            .unwrap_or(Verdict { certain: false, ..Verdict::fault(Fault::Down, Effect::Unknown) });
+        let failure = Box::new(WireFailure {
+            backend: Arc::clone(&self.0.name),
+            operation: trace.operation,
+            key: Some(key.to_string()),
+            attempts: trace.last().0,
+            exchange: None,
+            verdict,
+            remedy: None,
+            cause: Some(format!("{code}: {}", message.unwrap_or_default()).into()),
+        });
+        match verdict.class {
+            Class::Denied => Error::PermissionDenied { path: key.to_string(), source: failure },
+            _ => Error::Generic { store: self.0.dialect.store(), source: failure },
+        }
+    }
+
     /// A 404 on a delete means "gone" for a key, but nothing of the kind for a bucket.
     fn bucket_is_missing(&self, trace: &Trace) -> bool {
         let (_, exchange) = trace.last();
@@ -177,6 +230,14 @@ impl Operating {
             dialect::verdict(&*self.0.dialect, &exchange, trace.operation).is_fault()
         })
     }
+}
+
+/// Whether a completion is told that there is no such upload after an attempt that may have
+/// completed it.
+fn is_lost_completion(trace: &Trace, exchange: Option<&Exchange>) -> bool {
+    trace.operation == Operation::MultipartComplete
+        && trace.maybe_applied()
+        && exchange.and_then(|exchange| exchange.code.as_deref()) == Some("NoSuchUpload")
 }
 
 /// The verdict where no attempt failed on the wire: the request never left, or its answer could
@@ -192,7 +253,9 @@ fn without_exchange(trace: &Trace, attempts: u32, error: &Error) -> Verdict {
     }
     let effect = if trace.operation.is_read() { Effect::None } else { Effect::Unknown };
     match error {
-        Error::Generic { .. } => Verdict::fault(Fault::Down, effect),
+        // The answer was sound, but the client could not read it: one odd object, or a broken
+        // provider. Enough to ask elsewhere, not to condemn.
+        Error::Generic { .. } => Verdict { certain: false, ..Verdict::fault(Fault::Down, effect) },
         other => classify_default(other),
     }
 }

@@ -4,6 +4,7 @@
 //! Cloudflare R2 wants all but the last of one size. Parts are gathered here and sent on in sizes
 //! that fit. Memory is shared with the caller's parts; at most one part is held back.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -28,10 +29,12 @@ pub(super) struct ShapedUpload {
     inner: Box<dyn MultipartUpload>,
     limits: PartLimits,
     backend: String,
-    waiting: Vec<Bytes>,
+    waiting: VecDeque<Bytes>,
     waiting_bytes: u64,
     sent: u32,
     equal: Option<u64>,
+    /// A part was refused here: completing would make an object with a hole.
+    refused: bool,
 }
 
 impl ShapedUpload {
@@ -45,7 +48,16 @@ impl ShapedUpload {
         limits: PartLimits,
         backend: String,
     ) -> Self {
-        Self { inner, limits, backend, waiting: Vec::new(), waiting_bytes: 0, sent: 0, equal: None }
+        Self {
+            inner,
+            limits,
+            backend,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            sent: 0,
+            equal: None,
+            refused: false,
+        }
     }
 
     /// The size from which what waits is sent on.
@@ -63,22 +75,22 @@ impl ShapedUpload {
     fn take(&mut self, size: u64) -> PutPayload {
         let mut left = usize::try_from(size).unwrap_or(usize::MAX);
         let mut part = Vec::new();
-        while left > 0 && !self.waiting.is_empty() {
-            if self.waiting[0].len() <= left {
-                let chunk = self.waiting.remove(0);
-                left -= chunk.len();
-                part.push(chunk);
-            } else {
-                part.push(self.waiting[0].split_to(left));
-                left = 0;
+        while left > 0
+            && let Some(mut chunk) = self.waiting.pop_front()
+        {
+            if chunk.len() > left {
+                self.waiting.push_front(chunk.split_off(left));
             }
+            left -= chunk.len();
+            part.push(chunk);
         }
         self.waiting_bytes -= size.min(self.waiting_bytes);
         part.into_iter().collect()
     }
 
     fn send(&mut self, part: PutPayload) -> Result<UploadPart> {
-        if self.sent >= self.limits.max_parts {
+        if self.refused || self.sent >= self.limits.max_parts {
+            self.refused = true;
             let message = format!("the upload needs more than {} parts", self.limits.max_parts);
             return Err(Error::new(ErrorKind::NotSupported, message)
                 .with_backend(&self.backend)
@@ -135,7 +147,7 @@ impl MultipartUpload for ShapedUpload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        if self.waiting_bytes > 0 {
+        if self.waiting_bytes > 0 || self.refused {
             let rest = self.take(self.waiting_bytes);
             self.send(rest)?.await?;
         }
@@ -209,6 +221,17 @@ mod tests {
         let limits = PartLimits { max_parts: 2, max_part_size: 8 * MIB as u64, ..PartLimits::S3 };
         let error = upload(limits, &[8 * MIB; 3]).await.unwrap_err();
         assert!(error.to_string().contains("more than 2 parts"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn upload_with_a_refused_part_does_not_complete() {
+        let limits = PartLimits { max_parts: 2, max_part_size: 8 * MIB as u64, ..PartLimits::S3 };
+        let mut upload = ShapedUpload::new(Box::new(Sizes::default()), limits, "test".into());
+        for _ in 0..2 {
+            upload.put_part(vec![0; 8 * MIB].into()).await.unwrap();
+        }
+        upload.put_part(vec![0; 8 * MIB].into()).await.unwrap_err();
+        upload.complete().await.expect_err("the third part is missing");
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use object_store::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::dialect::Dialect;
-use super::exchange::Operation;
+use super::exchange::{Exchange, Operation, Traffic};
 use super::failure::WireFailure;
 use super::integrity::{CheckedBody, EtagDigest, EtagKnowledge};
 use super::multipart::TracedUpload;
@@ -33,7 +33,7 @@ use super::validate;
 use crate::conditions::{self, ConditionGate, Trust};
 use crate::reserved::RESERVED_PREFIX;
 use crate::{
-    BlobStore, Capabilities, CapabilityReport, ErrorKind, Identity, Probe, Support, Verdict,
+    BlobStore, Capabilities, CapabilityReport, ErrorKind, Identity, Probe, Verdict,
     classify_default,
 };
 
@@ -181,6 +181,28 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
         self.run(Operation::ConditionalPut, Some(location), put).await
     }
 
+    /// A HEAD is answered without a body, so a missing bucket looks like a missing key, and an
+    /// expired token like a malformed request. Where the answer is that mute, the first byte is
+    /// asked for, which is refused in words.
+    async fn head_or_ask(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let head = || {
+            let head = self.inner.get_opts(location, options.clone());
+            self.run(Operation::Head, Some(location), head)
+        };
+        match head().await {
+            Err(error) if is_mute(&error) => {}
+            result => return result,
+        }
+        let range = Some((0..1).into());
+        let ask = GetOptions { head: false, range, ..options.clone() };
+        let asked = self.run(Operation::Head, Some(location), self.inner.get_opts(location, ask));
+        match asked.await {
+            Err(error) if !is_range_beyond_the_end(&error) => Err(error),
+            // The object has come into being meanwhile.
+            _ => head().await,
+        }
+    }
+
     async fn read_and_create(&self, from: &Path, to: &Path) -> Result<()> {
         let source = self.get_opts(from, GetOptions::default()).await?;
         if source.meta.size > COPY_CREATE_LIMIT {
@@ -202,7 +224,7 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
 
     /// Deletes one batch; gives one result for each key, in order.
     async fn delete_batch(self, keys: Vec<Path>) -> Vec<Result<Path>> {
-        let trace = Arc::new(Trace::new(Operation::Delete));
+        let trace = Arc::new(Trace::new(Operation::Delete).with_keys(&keys));
         let results: Vec<Result<Path>> = trace
             .scope(async {
                 let keys: Vec<_> = keys.iter().cloned().map(Ok).collect();
@@ -248,6 +270,24 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
         })
         .boxed()
     }
+}
+
+/// Whether the failure is a HEAD's answer that does not say what is wrong.
+fn is_mute(error: &Error) -> bool {
+    let exchange = WireFailure::find(error).and_then(WireFailure::exchange);
+    exchange.is_some_and(|exchange| {
+        let status = exchange.status().map_or(0, |status| status.as_u16());
+        exchange.method == Method::HEAD
+            && exchange.traffic == Traffic::Data
+            && exchange.code.is_none()
+            && matches!(status, 400 | 403 | 404)
+    })
+}
+
+/// 416: what is asked for is there, and has no first byte.
+fn is_range_beyond_the_end(error: &Error) -> bool {
+    let exchange = WireFailure::find(error).and_then(WireFailure::exchange);
+    exchange.and_then(Exchange::status).is_some_and(|status| status.as_u16() == 416)
 }
 
 /// 409 on a create under S3: another write of the key is under way.
@@ -317,15 +357,14 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         validate::conditions(&options)?;
-        let operation = if options.head { Operation::Head } else { Operation::Get };
-        let whole_object = !options.head && options.range.is_none();
-        let trace = Arc::new(Trace::new(operation).with_whole_object(whole_object));
+        if options.head {
+            return self.head_or_ask(location, options).await;
+        }
+        let whole_object = options.range.is_none();
+        let trace = Arc::new(Trace::new(Operation::Get).with_whole_object(whole_object));
         let got = trace.scope(self.inner.get_opts(location, options)).await;
         let mut result =
             got.map_err(|error| self.operating.annotate_key(&trace, Some(location), error))?;
-        if operation == Operation::Head {
-            return Ok(result);
-        }
         result.payload = match result.payload {
             GetResultPayload::Stream(stream) => {
                 let expected = result.range.end - result.range.start;
@@ -382,7 +421,7 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let native = self.shared().behaviour.native_offset;
-        if native && self.capabilities().ordered_listing != Support::No {
+        if native && self.capabilities().ordered_listing.is_yes() {
             return self.listing(self.inner.list_with_offset(prefix, offset), prefix);
         }
         // "Start after this key" skips whole folders where keys do not come in order.
@@ -408,7 +447,8 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
             let store = self.ungated();
             self.shared().gate.admit(&store, &classify_default, &PutMode::Create).await?;
         }
-        self.run(Operation::Copy, Some(from), self.inner.copy_opts(from, to, options)).await
+        let operation = if create { Operation::ConditionalCopy } else { Operation::Copy };
+        self.run(operation, Some(from), self.inner.copy_opts(from, to, options)).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -420,7 +460,7 @@ impl<S: ObjectStore + Signer + MultipartStore> ObjectStore for WireStore<S> {
         let mut options = CopyOptions::new().with_mode(mode);
         options.extensions = extensions;
         self.copy_opts(from, to, options).await?;
-        // Renaming a key to itself copies it onto itself; deleting it then would lose it.
+        // A key renamed to itself must not be deleted, whatever the copy onto itself was worth.
         if from == to { Ok(()) } else { self.delete(from).await }
     }
 }

@@ -4,9 +4,13 @@
 //! operation that an attempt belongs to. Streams and part futures are polled later and elsewhere;
 //! whoever polls them enters the trace again for each poll.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use object_store::path::Path;
+
 use super::checksum::Checksum;
+use super::dialect::VendorError;
 use super::exchange::{Exchange, Operation};
 
 tokio::task_local! {
@@ -21,6 +25,8 @@ pub(super) struct Trace {
     pub(super) detailed: bool,
     /// The caller asked for the whole object, so a checksum of the object is one of the body.
     pub(super) whole_object: bool,
+    /// The keys of a bulk delete.
+    keys: HashSet<String>,
     state: Mutex<State>,
 }
 
@@ -28,17 +34,48 @@ pub(super) struct Trace {
 struct State {
     attempts: u32,
     last: Option<Exchange>,
+    maybe_applied: bool,
+    key_errors: HashMap<String, VendorError>,
     checksum: Option<Checksum>,
 }
 
 impl Trace {
     pub(super) fn new(operation: Operation) -> Self {
-        Self { operation, detailed: false, whole_object: false, state: Mutex::default() }
+        Self {
+            operation,
+            detailed: false,
+            whole_object: false,
+            keys: HashSet::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// For a read of the whole object.
     pub(super) fn with_whole_object(self, whole_object: bool) -> Self {
         Self { whole_object, ..self }
+    }
+
+    /// For a delete of these keys.
+    pub(super) fn with_keys(self, keys: &[Path]) -> Self {
+        Self { keys: keys.iter().map(ToString::to_string).collect(), ..self }
+    }
+
+    /// How many keys a bulk delete is for.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Keeps what a bulk delete's answer says of single keys; `false` if it speaks of a key that
+    /// nobody asked about.
+    pub(super) fn note_key_errors(&self, errors: Vec<(String, VendorError)>) -> bool {
+        let known = errors.iter().all(|(key, _)| self.keys.contains(key));
+        self.lock().key_errors.extend(errors);
+        known
+    }
+
+    /// What a bulk delete's answer said of this key.
+    pub(super) fn key_error(&self, key: &Path) -> Option<VendorError> {
+        self.lock().key_errors.get(key.as_ref()).cloned()
     }
 
     /// Keeps the details of successful attempts.
@@ -60,19 +97,30 @@ impl Trace {
 
     /// Counts an attempt that gave nothing to remember.
     pub(super) fn count(&self) {
-        self.lock().attempts += 1;
+        let mut state = self.lock();
+        state.attempts += 1;
+        // What failed before it says nothing about what comes after it.
+        state.last = None;
     }
 
-    /// Counts an attempt and remembers it.
-    pub(super) fn record(&self, exchange: Exchange) {
+    /// Counts an attempt and remembers it, and whether it may have had its effect.
+    pub(super) fn record(&self, exchange: Exchange, maybe_applied: bool) {
         let mut state = self.lock();
         state.attempts += 1;
         state.last = Some(exchange);
+        state.maybe_applied |= maybe_applied;
     }
 
     /// Remembers how the body of an attempt, counted before, ended.
     pub(super) fn amend(&self, exchange: Exchange) {
-        self.lock().last = Some(exchange);
+        let mut state = self.lock();
+        state.last = Some(exchange);
+        state.maybe_applied = true;
+    }
+
+    /// Whether any attempt so far may have had its effect; the last one alone does not tell.
+    pub(super) fn maybe_applied(&self) -> bool {
+        self.lock().maybe_applied
     }
 
     /// The checksum the provider gave with the first answer.

@@ -16,7 +16,11 @@ pub(super) fn attributes(attributes: &Attributes) -> Result<()> {
                 return Err(refusal(message, "use ASCII letters, digits, `-` and `_`"));
             }
         }
-        text(&format!("{attribute:?}"), value)?;
+        let shown = match attribute {
+            Attribute::Metadata(name) => format!("user metadata `{name}`"),
+            other => format!("{other:?}"),
+        };
+        text(&shown, value)?;
     }
     Ok(())
 }

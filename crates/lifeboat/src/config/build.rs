@@ -77,7 +77,8 @@ fn named(identity: Identity, settings: &BackendSettings) -> Identity {
 
 #[cfg(feature = "folder")]
 fn folder(settings: &BackendSettings) -> Result<Arc<dyn BlobStore>, Error> {
-    let store = crate::folder::FolderStore::open(&settings.bucket, true)?;
+    // Never made here: a folder that is missing may be a disk that is not mounted.
+    let store = crate::folder::FolderStore::open(&settings.bucket, false)?;
     Ok(Arc::new(match &settings.name {
         Some(name) => store.with_id(name),
         None => store,

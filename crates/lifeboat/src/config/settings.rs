@@ -182,6 +182,17 @@ fn backend(source: Source<'_>, table: &DeTable<'_>) -> Result<BackendSettings, E
     Ok(settings)
 }
 
+/// A proxy with a password comes from the environment (`HTTPS_PROXY`), not from the file.
+fn proxy(reader: &Reader<'_, '_>) -> Result<Option<String>, Error> {
+    let proxy = reader.string("proxy")?;
+    if proxy.as_deref().is_some_and(|proxy| proxy.contains('@')) {
+        let message = "`proxy` holds credentials, and this file is no place for them";
+        return Err(Error::new(ErrorKind::Configuration, message)
+            .with_remedy("leave it out and set HTTPS_PROXY in the environment"));
+    }
+    Ok(proxy)
+}
+
 fn twice(key: &str) -> Error {
     Error::new(ErrorKind::Configuration, format!("`{key}` is given twice, by `url` and by itself"))
         .with_remedy("keep one of them")
@@ -212,7 +223,7 @@ fn http(source: Source<'_>, table: &DeTable<'_>) -> Result<HttpOverrides, Error>
         stall: reader.duration("stall", LONGEST_DEADLINE)?,
         retries: reader.count("retries", MOST_RETRIES)?,
         retry_budget: reader.duration("retry_budget", LONGEST_DEADLINE)?,
-        proxy: reader.string("proxy")?,
+        proxy: proxy(&reader)?,
         ca_certificate: reader.string("ca_certificate")?.map(Into::into),
     })
 }
@@ -265,6 +276,9 @@ mod tests {
         assert!(!shown.contains("hunter2"), "{shown}");
         let url = "[[backend]]\nurl = \"s3://AKIA:hunter2@bucket\"\n";
         assert!(!error(url).contains("hunter2"), "{}", error(url));
+        let proxy =
+            "[[backend]]\nurl = \"memory://x\"\nhttp = { proxy = \"http://u:hunter2@p\" }\n";
+        assert!(error(proxy).contains("no place for them") && !error(proxy).contains("hunter2"));
         let malformed = "[[backend]]\nsecret_access_key = hunter2\n";
         assert!(!error(malformed).contains("hunter2"), "{}", error(malformed));
     }

@@ -51,13 +51,13 @@ impl Root {
         let shown = path.display();
         let failed = |error: io::Error| {
             let message = format!("cannot open the folder `{shown}`: {error}");
-            let kind = match error.kind() {
-                io::ErrorKind::NotFound => ErrorKind::NotFound,
-                _ => ErrorKind::Local,
+            let (kind, remedy) = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    (ErrorKind::NotFound, "create it, or mount the disk that it is on")
+                }
+                _ => (ErrorKind::Local, "check the path and its permissions"),
             };
-            OwnError::new(kind, message)
-                .with_remedy("check the path and its permissions")
-                .with_source(error)
+            OwnError::new(kind, message).with_remedy(remedy).with_source(error)
         };
         if create {
             fs::create_dir_all(path).map_err(failed)?;
@@ -172,7 +172,7 @@ impl Root {
         staged.as_file().sync_all().map_err(|error| failed(key, "sync", error))?;
         for _ in 0..ATTEMPTS_AGAINST_PRUNING {
             let folder = self.make_folder_of(key, &path)?;
-            refuse_folder(key, &path)?;
+            refuse_occupied(key, &path)?;
             let placed = match collision {
                 Collision::Overwrite => staged.persist(&path),
                 Collision::Refuse => staged.persist_noclobber(&path),
@@ -288,7 +288,7 @@ impl Root {
     ) -> Result<()> {
         for _ in 0..ATTEMPTS_AGAINST_PRUNING {
             let folder = self.make_folder_of(to, target)?;
-            refuse_folder(to, target)?;
+            refuse_occupied(to, target)?;
             let placed = match collision {
                 Collision::Overwrite => fs::rename(source, target),
                 // For an instant it has both names; a crash then leaves two equal objects.
@@ -345,8 +345,15 @@ pub(super) fn is_staging(key: &Path) -> bool {
         && parts.next().is_some_and(|part| part.as_ref() == STAGING)
 }
 
-/// A folder of that name with objects in it cannot become a file; without, it is nothing.
-fn refuse_folder(key: &Path, path: &FilePath) -> Result<()> {
+/// What stands under the name already must be a file, or a folder without objects. A device or a
+/// pipe would not be written to but replaced, `/dev/null` included.
+fn refuse_occupied(key: &Path, path: &FilePath) -> Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let message = "a device, pipe or socket of that name is there";
+        let remedy = "to write into it, read the object to standard output";
+        return Err(unsupported(key, message, remedy));
+    }
+
     let is_empty_now = || fs::remove_dir(path).is_ok();
     if path.is_dir() && !is_empty_now() && path.is_dir() {
         return Err(both(key));

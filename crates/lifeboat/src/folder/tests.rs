@@ -525,3 +525,19 @@ async fn tree_with_names_that_are_no_keys_is_copied_but_for_those() {
     );
     assert!(texts.iter().any(|text| text.contains("dangling")), "{texts:?}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn pipe_is_not_replaced_by_a_file() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let store = FolderStore::open(folder.path(), false).unwrap();
+    let error = store.put(&Path::from("pipe"), "x".into()).await.unwrap_err();
+    assert!(error.to_string().contains("a device, pipe or socket"), "{error}");
+    store.put(&Path::from("file"), "x".into()).await.unwrap();
+    store.rename(&Path::from("file"), &Path::from("pipe")).await.unwrap_err();
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+}
