@@ -23,14 +23,15 @@ Output:
 
 Exit codes:
   0    success
-  1    some of several things failed, or a failure that no other code names
-  2    usage or configuration
+  1    some of several things failed, or a failure that no other code names: the object exists
+       already or has changed, this machine failed (disk, permissions of files)
+  2    usage or configuration: an unknown backend, provider or region, an invalid request or range
   3    credentials: missing, expired or not accepted
-  4    not found: an object, a bucket, a backend, a provider
-  5    denied
+  4    not found: an object, a bucket, a file
+  5    denied: the credentials may not do this
   6    the provider, or the path to it, is unavailable
   7    integrity: what was read is not what was written
-  8    not supported by the provider
+  8    not supported by the provider, or beyond its limits
   130  interrupted";
 
 /// Lists, copies, verifies and checks objects at any object storage provider.
@@ -53,10 +54,10 @@ pub(crate) struct Global {
     /// current folder if there is one
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Print JSON for programs
+    /// Print JSON for programs (not for completions and man)
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say more on standard error; twice says everything
+    /// Show every request to a provider, and how it ended, on standard error
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Show no progress
@@ -102,7 +103,7 @@ pub(crate) struct Providers {
     pub(crate) jurisdiction: Option<String>,
     /// Only providers with a region in this country (ISO 3166-1 alpha-2, such as DE), whoever owns
     /// them
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = parse_country)]
     pub(crate) country: Option<String>,
 }
 
@@ -199,7 +200,7 @@ pub(crate) struct Rm {
     /// Everything below, too
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// Do not ask before removing recursively
+    /// Do not ask before removing recursively; needed where no terminal is there to answer
     #[arg(short, long)]
     pub(crate) yes: bool,
 }
@@ -236,6 +237,12 @@ pub(crate) struct Man {
     pub(crate) dir: Option<PathBuf>,
 }
 
+/// Reads two letters, as of ISO 3166-1 alpha-2.
+fn parse_country(text: &str) -> Result<String, String> {
+    let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if is_code { Ok(text.into()) } else { Err("give two letters, such as DE".into()) }
+}
+
 /// Reads `KEY=VALUE`.
 fn parse_metadata(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -252,6 +259,12 @@ mod tests {
     fn definitions_are_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn country_is_two_letters() {
+        assert!(parse_country("de").is_ok());
+        assert!(["DEU", "D", "D1", ""].into_iter().all(|text| parse_country(text).is_err()));
     }
 
     #[test]

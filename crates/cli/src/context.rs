@@ -8,7 +8,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use crate::cli::Global;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, before_requests};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::Output;
 
@@ -37,14 +37,20 @@ impl Context {
     /// The configured backends; none without a configuration file.
     pub(crate) fn fleet(&self) -> Result<Fleet> {
         Ok(match find_config(self.config.as_deref()) {
-            Some(file) => open(file)?,
+            Some(file) => open(file).map_err(before_requests)?,
             None => Fleet::empty(),
         })
     }
 
     /// The place that `text` names.
     pub(crate) fn locate(&self, text: &str) -> Result<Location> {
-        Ok(self.fleet()?.locate(text)?)
+        locate(&self.fleet()?, text)
+    }
+
+    /// The object that `text` names: a key, not a whole bucket or folder.
+    pub(crate) fn locate_object(&self, text: &str) -> Result<Location> {
+        let place = self.locate(text)?;
+        if place.path.is_root() { Err(Failure::no_object(text)) } else { Ok(place) }
     }
 
     /// The two ends of a copy, which ends in order on Ctrl-C. One store stays one store, so that it
@@ -73,4 +79,9 @@ impl Context {
         let object = object.map_err(|error| Failure::of_store(&*store, key, error))?;
         Ok(Arc::new(Interruptible::new(store, self.interrupt.clone()).listing_only(object)))
     }
+}
+
+/// The place that `text` names, with the backends of `fleet`.
+pub(crate) fn locate(fleet: &Fleet, text: &str) -> Result<Location> {
+    Ok(fleet.locate(text).map_err(before_requests)?)
 }

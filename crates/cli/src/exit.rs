@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::process::ExitCode;
 
-use lifeboat::http::WireFailure;
+use lifeboat::http::{Exchange, WireFailure};
 use lifeboat::{BlobStore, Error, ErrorKind};
 use object_store::path::Path;
 use serde_json::{Value, json};
@@ -59,14 +59,19 @@ impl From<ErrorKind> for Exit {
 }
 
 impl Exit {
+    /// What an error ends with. A conflict with what is there is no matter of permissions.
+    pub(crate) fn of(error: &Error) -> Self {
+        if is_conflict(error) { Self::Failed } else { error.kind().into() }
+    }
+
     /// How a run of several things ends: with what they all failed of, or "some failed".
     pub(crate) fn of_all<'a>(
         any_done: bool,
         mut failures: impl Iterator<Item = &'a Error>,
     ) -> Self {
-        let Some(first) = failures.next().map(Error::kind) else { return Self::Ok };
-        let same = !any_done && failures.all(|error| error.kind() == first);
-        if same { first.into() } else { Self::Failed }
+        let Some(first) = failures.next().map(Self::of) else { return Self::Ok };
+        let same = !any_done && failures.all(|error| Self::of(error) == first);
+        if same { first } else { Self::Failed }
     }
 }
 
@@ -93,19 +98,19 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Error { exit: error.kind().into(), error: Box::new(error) }
+        Self::Error { exit: Exit::of(&error), error: Box::new(error) }
     }
 }
 
 impl Failure {
-    /// A failure that is told by an exit code of its own.
-    pub(crate) fn new(exit: Exit, error: Error) -> Self {
-        Self::Error { exit, error: Box::new(error) }
-    }
-
     /// A mistake on the command line that clap cannot see.
     pub(crate) fn usage(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Error::new(ErrorKind::Configuration, message).with_remedy(remedy).into()
+    }
+
+    /// A place that is a folder, or a whole bucket, where an object is needed.
+    pub(crate) fn no_object(text: &str) -> Self {
+        Self::usage(format!("`{text}` names no object"), "name an object")
     }
 
     /// What a store answered about `key`.
@@ -117,7 +122,6 @@ impl Failure {
     pub(crate) fn local(doing: impl Into<String>, error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
-            io::ErrorKind::PermissionDenied => ErrorKind::Denied,
             _ => ErrorKind::Local,
         };
         Error::new(kind, doing).with_source(error).into()
@@ -157,6 +161,36 @@ impl Failure {
     }
 }
 
+/// What is not found before anything was asked (a backend, a provider, a region) is wrong in the
+/// configuration, or on the command line.
+pub(crate) fn before_requests(error: Error) -> Error {
+    if error.kind() != ErrorKind::NotFound {
+        return error;
+    }
+    let mut told = Error::new(ErrorKind::Configuration, error.message());
+    if let Some(backend) = error.backend() {
+        told = told.with_backend(backend);
+    }
+    if let Some(remedy) = error.remedy() {
+        told = told.with_remedy(remedy);
+    }
+    told.with_source(error)
+}
+
+/// Whether what is there, and not what somebody may do, stood in the way.
+fn is_conflict(error: &Error) -> bool {
+    use object_store::Error as E;
+    let store = error.source().and_then(<dyn StdError>::downcast_ref::<E>);
+    let Some(store) = store else { return false };
+    let answered = WireFailure::find(store).and_then(WireFailure::exchange);
+    let status = answered.and_then(Exchange::status).map(|status| status.as_u16());
+    error.kind() == ErrorKind::Denied
+        && (matches!(
+            store,
+            E::AlreadyExists { .. } | E::Precondition { .. } | E::NotModified { .. }
+        ) || matches!(status, Some(304 | 409 | 412)))
+}
+
 /// The error's own text: without what is shown in fields or lines of its own.
 pub(crate) fn message(error: &Error) -> String {
     let text = error.to_string();
@@ -175,7 +209,7 @@ pub(crate) fn to_text(error: &Error) -> String {
 /// As an object for a program.
 pub(crate) fn to_json(error: &Error) -> Value {
     json!({
-        "kind": error.kind().as_str(),
+        "kind": if is_conflict(error) { "conflict" } else { error.kind().as_str() },
         "message": message(error),
         "backend": error.backend(),
         "key": error.key(),
@@ -209,6 +243,9 @@ fn causes(error: &Error) -> Vec<String> {
             continue;
         }
         let text = own_text(cause, error.remedy());
+        if cause.downcast_ref::<WireFailure>().is_some_and(|wire| adds_nothing(wire, &said[0])) {
+            continue;
+        }
         // Some texts escape the names they hold, and some do not.
         let is_said = |earlier: &String| escape(earlier).contains(&*escape(&text));
         if !text.is_empty() && !said.iter().any(is_said) {
@@ -216,6 +253,12 @@ fn causes(error: &Error) -> Vec<String> {
         }
     }
     said.split_off(1)
+}
+
+/// Whether all that came back, at the first attempt, has been `said`.
+fn adds_nothing(wire: &WireFailure, said: &str) -> bool {
+    let exchange = wire.exchange().map(ToString::to_string);
+    wire.attempts() <= 1 && exchange.is_some_and(|exchange| said.contains(&exchange))
 }
 
 fn was_answered(cause: &(dyn StdError + 'static)) -> bool {
@@ -260,6 +303,32 @@ mod tests {
         let object = to_json(&error);
         assert_eq!(object["causes"], json!(["the disk\u{1b}[2J is full"]));
         assert_eq!(object["message"], "disk, key `a\nb`: cannot store it");
+    }
+
+    #[test]
+    fn conflict_is_no_matter_of_permissions() {
+        let path = || "k".to_owned();
+        let source = || "x".to_owned().into();
+        let exists = object_store::Error::AlreadyExists { path: path(), source: source() };
+        let exists = Error::new(ErrorKind::Denied, "exists").with_source(exists);
+        assert_eq!(
+            (Exit::of(&exists), to_json(&exists)["kind"].as_str()),
+            (Exit::Failed, Some("conflict"))
+        );
+        let denied = object_store::Error::PermissionDenied { path: path(), source: source() };
+        let denied = Error::new(ErrorKind::Denied, "denied").with_source(denied);
+        assert_eq!(
+            (Exit::of(&denied), to_json(&denied)["kind"].as_str()),
+            (Exit::Denied, Some("denied"))
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_before_any_request_is_a_matter_of_configuration() {
+        let error = Error::new(ErrorKind::NotFound, "no backend is called `a`").with_remedy("look");
+        let error = before_requests(error);
+        assert_eq!(Exit::of(&error), Exit::Usage);
+        assert_eq!(to_text(&error), "error: no backend is called `a`\n  try: look\n");
     }
 
     #[test]

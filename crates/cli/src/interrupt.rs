@@ -24,6 +24,7 @@ use object_store::{
 use tokio::sync::watch;
 
 use crate::exit::Exit;
+use crate::output::Output;
 
 /// What aborting uploads may take after Ctrl-C: one round trip per upload, or the stall deadline of
 /// a part on its way (10 s).
@@ -62,8 +63,9 @@ impl Interrupt {
     }
 
     /// Waits for it, and then for what is being tidied up, within a bound.
-    pub(crate) async fn wait_and_tidy(&self) {
+    pub(crate) async fn wait_and_tidy(&self, output: Output) {
         self.wait().await;
+        output.note("interrupted: tidying up, press again to stop at once");
         tokio::time::sleep(GRACE).await;
     }
 

@@ -77,7 +77,7 @@ fn run(cli: Cli) -> exit::Result {
         let result = tokio::select! {
             result = commands::run(&context, cli.command) => result,
             () = interrupt.wait(), if !tidies => Err(Failure::Interrupted),
-            () = interrupt.wait_and_tidy(), if tidies => Err(Failure::Interrupted),
+            () = interrupt.wait_and_tidy(context.output), if tidies => Err(Failure::Interrupted),
         };
         if interrupt.happened() { Err(Failure::Interrupted) } else { result }
     });

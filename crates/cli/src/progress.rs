@@ -48,32 +48,34 @@ struct Counts {
 impl Meter {
     /// Watches a tree. `label` says what is going on.
     pub(crate) fn new(context: &Context, label: impl Into<String>) -> Self {
-        Self::start(context, label, !context.output.json)
+        Self::start(context, label, style(TEMPLATE), !context.output.json)
     }
 
     /// Watches one object, whose failure is told by whoever asked for it.
     pub(crate) fn quiet(context: &Context, label: impl Into<String>) -> Self {
-        Self::start(context, label, false)
+        Self::start(context, label, style(TEMPLATE), false)
     }
 
     /// Shows that something goes on that tells no progress.
     pub(crate) fn waiting(context: &Context, label: impl Into<String>) -> Self {
-        let meter = Self::start(context, label, false);
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {elapsed}") {
-            meter.shared.bar.set_style(style);
-        }
+        let meter = Self::start(context, label, style(WAITING_TEMPLATE), false);
         meter.shared.bar.enable_steady_tick(Duration::from_millis(200));
         meter
     }
 
-    fn start(context: &Context, label: impl Into<String>, tells: bool) -> Self {
+    fn start(
+        context: &Context,
+        label: impl Into<String>,
+        style: ProgressStyle,
+        tells: bool,
+    ) -> Self {
         let bar = if context.progress {
             ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
         } else {
             ProgressBar::hidden()
         };
         let label = label.into();
-        bar.set_style(style());
+        bar.set_style(style);
         bar.set_prefix(label.clone());
         let on_terminal = !bar.is_hidden();
         let shared = Arc::new(Shared {
@@ -100,9 +102,12 @@ impl Drop for Meter {
 
 const TEMPLATE: &str = "{prefix} {bar:24} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
 
-fn style() -> ProgressStyle {
-    // The template is right (a test reads it); the default bar would do, too.
-    ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar())
+/// Where no amount is known that the rest could be measured by.
+const WAITING_TEMPLATE: &str = "{prefix} {spinner} {elapsed}";
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are right (a test reads them); the default bar would do, too.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Shared {
@@ -184,7 +189,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn template_of_the_bar_is_understood() {
+    fn templates_are_understood() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+        assert!(ProgressStyle::with_template(WAITING_TEMPLATE).is_ok());
     }
 }

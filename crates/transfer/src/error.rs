@@ -3,7 +3,9 @@
 use std::error::Error as StdError;
 use std::io;
 
-use lifeboat_core::http::{IntegrityError, WireFailure};
+use lifeboat_core::http::{
+    CredentialFailure, Exchange, IntegrityError, Operation, Traffic, WireFailure,
+};
 use lifeboat_core::{BlobStore, Class, Error, ErrorKind, Fault, causes};
 use object_store::path::Path;
 
@@ -28,7 +30,7 @@ use object_store::path::Path;
 /// ```
 pub fn describe(store: &dyn BlobStore, key: &Path, error: object_store::Error) -> Error {
     let found = Finding::of(store, &error);
-    let mut described = Error::new(found.kind, found.message).with_backend(store.identity().name());
+    let mut described = Error::new(found.kind, found.message).with_backend(backend_name(store));
     if !key.is_root() {
         described = described.with_key(key);
     }
@@ -36,6 +38,29 @@ pub fn describe(store: &dyn BlobStore, key: &Path, error: object_store::Error) -
         described = described.with_remedy(remedy);
     }
     described.with_source(error)
+}
+
+/// What a person calls `store`: the name it was given, a folder by its path, anything else by
+/// provider, region and bucket.
+///
+/// ```
+/// use lifeboat_core::{AnyStore, Identity};
+/// use lifeboat_transfer::backend_name;
+/// use object_store::memory::InMemory;
+///
+/// let folder = AnyStore::new(InMemory::new(), Identity::new("file", "", "/srv/media"));
+/// assert_eq!(backend_name(&folder), "/srv/media");
+/// let named = AnyStore::new(InMemory::new(), Identity::new("file", "", "/srv").with_id("disk"));
+/// assert_eq!(backend_name(&named), "disk");
+/// ```
+pub fn backend_name(store: &dyn BlobStore) -> String {
+    let (identity, name) = (store.identity(), store.identity().name());
+    let is_given = name != identity.to_string();
+    if is_given || !is_folder(store) { name } else { identity.bucket().to_owned() }
+}
+
+fn is_folder(store: &dyn BlobStore) -> bool {
+    store.identity().provider() == "file"
 }
 
 struct Finding {
@@ -47,11 +72,19 @@ struct Finding {
 impl Finding {
     fn of(store: &dyn BlobStore, error: &object_store::Error) -> Self {
         let wire = WireFailure::find(error);
-        let found = Self::of_own_error(error)
+        let exchange = wire.and_then(WireFailure::exchange);
+        let missing_credentials = Self::of_credentials(error, exchange);
+        let advice = match missing_credentials {
+            // What is known of the storage says nothing about where credentials come from.
+            Some(_) => None,
+            None => wire.and_then(WireFailure::remedy).map(str::to_owned),
+        };
+        let found = missing_credentials
+            .or_else(|| Self::of_own_error(store, error))
             .or_else(|| Self::of_variant(store, error))
             .unwrap_or_else(|| Self::of_class(store, error));
-        let remedy = wire.and_then(WireFailure::remedy).map(str::to_owned).or(found.remedy);
-        let message = match wire.and_then(WireFailure::exchange).and_then(evidence) {
+        let remedy = advice.or(found.remedy);
+        let message = match exchange.and_then(evidence) {
             Some(evidence) => format!("{} ({evidence})", found.message),
             None => found.message,
         };
@@ -67,12 +100,34 @@ impl Finding {
         self
     }
 
+    /// Credentials that never came are another matter than those that are not accepted.
+    fn of_credentials(error: &object_store::Error, exchange: Option<&Exchange>) -> Option<Self> {
+        let failure = causes(error).find_map(<dyn StdError>::downcast_ref::<CredentialFailure>);
+        if let Some(CredentialFailure { origin, .. }) = failure {
+            let remedy = if origin.contains("AWS") {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile"
+            } else {
+                "check the credential source"
+            };
+            let message = format!("no credentials: {origin} gave none");
+            return Some(Self::new(ErrorKind::Credentials, &message).advise(remedy));
+        }
+        let asked = exchange.filter(|exchange| exchange.traffic == Traffic::Credential)?;
+        let message = format!("no credentials from {}", asked.host);
+        Some(Self::new(ErrorKind::Credentials, &message).advise("check the credential source"))
+    }
+
     /// An error of ours below says it best.
-    fn of_own_error(error: &object_store::Error) -> Option<Self> {
+    fn of_own_error(store: &dyn BlobStore, error: &object_store::Error) -> Option<Self> {
         causes(error).find_map(|cause| {
             if let Some(own) = cause.downcast_ref::<Error>() {
                 let remedy = own.remedy().map(str::to_owned);
-                return Some(Self { kind: own.kind(), message: own.message().to_owned(), remedy });
+                let kind = match own.kind() {
+                    // No provider is at fault where there is none.
+                    ErrorKind::Unavailable if is_folder(store) => ErrorKind::Local,
+                    kind => kind,
+                };
+                return Some(Self { kind, message: own.message().to_owned(), remedy });
             }
             let integrity = cause.downcast_ref::<IntegrityError>()?;
             let found = Self::new(ErrorKind::Integrity, &integrity.to_string());
@@ -86,7 +141,8 @@ impl Finding {
         Some(match error {
             // A missing bucket says nothing about any object.
             E::NotFound { .. } if store.classify(error).is_fault() => {
-                Self::new(ErrorKind::NotFound, "no such bucket")
+                let what = if is_folder(store) { "no such folder" } else { "no such bucket" };
+                Self::new(ErrorKind::NotFound, what)
             }
             E::NotFound { .. } => Self::new(ErrorKind::NotFound, "no such object"),
             E::AlreadyExists { .. } => Self::new(ErrorKind::Denied, "the object exists already"),
@@ -107,7 +163,7 @@ impl Finding {
 
     fn of_class(store: &dyn BlobStore, error: &object_store::Error) -> Self {
         match store.classify(error).class {
-            Class::Denied if store.identity().provider() == "file" => {
+            Class::Denied | Class::Fault(_) if is_folder(store) && is_refused_here(error) => {
                 Self::new(ErrorKind::Local, "access denied")
                     .advise("check the permissions of the file and of the folders above it")
             }
@@ -136,12 +192,67 @@ impl Finding {
 
     /// Refused for what it says, on the wire or by the local machine.
     fn of_answer(error: &object_store::Error) -> Self {
-        if causes(error).any(<dyn StdError>::is::<io::Error>) && WireFailure::find(error).is_none()
-        {
-            return Self::new(ErrorKind::Local, "the local machine refused the operation");
+        let Some(wire) = WireFailure::find(error) else {
+            if causes(error).any(<dyn StdError>::is::<io::Error>) {
+                return Self::new(ErrorKind::Local, "the local machine refused the operation");
+            }
+            return Self::new(ErrorKind::Configuration, "the request is not valid");
+        };
+        let Some(exchange) = wire.exchange() else {
+            return Self::new(ErrorKind::Configuration, "the request cannot be sent");
+        };
+        let status = exchange.status().map_or(0, |status| status.as_u16());
+        let what = wire.operation();
+        match status {
+            416 => {
+                Self::new(ErrorKind::Configuration, "the range lies beyond the end of the object")
+                    .advise("ask for bytes within the object's size")
+            }
+            405 | 501 => Self::new(
+                ErrorKind::NotSupported,
+                &format!("the provider does not support this {what}"),
+            ),
+            413 | 414 | 431 => Self::of_limit(what),
+            400 if exchange.code.as_deref().is_some_and(is_about_limits) => Self::of_limit(what),
+            // A conflict with what is there, or a refusal that no code explains.
+            304 | 401 | 403 | 409 | 412 => {
+                Self::new(ErrorKind::Denied, &format!("the provider refused this {what}"))
+            }
+            _ => Self::new(
+                ErrorKind::Configuration,
+                &format!("the provider finds this {what} invalid"),
+            ),
         }
-        Self::new(ErrorKind::Denied, "the provider refused the request")
     }
+
+    fn of_limit(what: Operation) -> Self {
+        Self::new(ErrorKind::NotSupported, &format!("this {what} exceeds the provider's limits"))
+            .advise("use a shorter key, less metadata, or a smaller object")
+    }
+}
+
+/// Codes of a 400 that speak of limits, at S3, Azure and Google.
+fn is_about_limits(code: &str) -> bool {
+    const CODES: [&str; 9] = [
+        "EntityTooLarge",
+        "EntityTooSmall",
+        "KeyTooLong",
+        "KeyTooLongError",
+        "MaxMessageLengthExceeded",
+        "MetadataTooLarge",
+        "OutOfRangeInput",
+        "RequestBodyTooLarge",
+        "RequestHeaderSectionTooLarge",
+    ];
+    CODES.contains(&code)
+}
+
+/// Whether the file system, not a mount that has gone, says no.
+fn is_refused_here(error: &object_store::Error) -> bool {
+    causes(error).filter_map(<dyn StdError>::downcast_ref::<io::Error>).any(|cause| {
+        use io::ErrorKind as K;
+        matches!(cause.kind(), K::PermissionDenied | K::ReadOnlyFilesystem)
+    })
 }
 
 /// Names in a text may hold what a terminal obeys.
@@ -151,7 +262,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Status and vendor code of the last attempt.
-fn evidence(exchange: &lifeboat_core::http::Exchange) -> Option<String> {
+fn evidence(exchange: &Exchange) -> Option<String> {
     match (exchange.status(), exchange.code.as_deref()) {
         (Some(status), Some(code)) => Some(format!("{} {code}", status.as_u16())),
         (Some(status), None) => Some(status.to_string()),
@@ -185,6 +296,8 @@ mod tests {
         let invalid = boxed(io::Error::from(io::ErrorKind::InvalidInput));
         let damaged = boxed(IntegrityError::Length { expected: 2, actual: 1 });
         let own = Error::new(ErrorKind::NotSupported, "no conditions");
+        let failure = CredentialFailure { origin: "AWS profile `x`".into(), cause: text() };
+        let unknown = E::UnknownConfigurationKey { store: "test", key: path() };
         let cases = [
             (E::NotFound { path: path(), source: text() }, ErrorKind::NotFound),
             (E::PermissionDenied { path: path(), source: text() }, ErrorKind::Denied),
@@ -192,6 +305,8 @@ mod tests {
             (generic(reset), ErrorKind::Unavailable),
             (generic(invalid), ErrorKind::Local),
             (generic(damaged), ErrorKind::Integrity),
+            (generic(boxed(failure)), ErrorKind::Credentials),
+            (unknown, ErrorKind::Configuration),
             (own.into(), ErrorKind::NotSupported),
         ];
         for (error, expected) in cases {

@@ -5,7 +5,7 @@ use object_store::path::Path;
 
 use crate::body::BodyError;
 use crate::budget::Budget;
-use crate::{CopyOptions, Progress, describe};
+use crate::{CopyOptions, Progress, backend_name, describe};
 
 pub(crate) struct Job<'a> {
     pub(crate) source: &'a dyn BlobStore,
@@ -70,7 +70,7 @@ pub(crate) fn error_at(
     kind: ErrorKind,
     message: impl Into<String>,
 ) -> Error {
-    Error::new(kind, message).with_backend(store.identity().name()).with_key(key)
+    Error::new(kind, message).with_backend(backend_name(store)).with_key(key)
 }
 
 /// Why a body of `store` did not come to its end.

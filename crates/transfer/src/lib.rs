@@ -48,7 +48,7 @@ mod tree;
 mod upload;
 mod verify;
 
-pub use error::describe;
+pub use error::{backend_name, describe};
 pub use object::{Copied, copy_object};
 pub use options::CopyOptions;
 pub use progress::Progress;

@@ -11,7 +11,7 @@ use object_store::path::Path;
 use crate::budget::Budget;
 use crate::job::{Job, is_one_store};
 use crate::object::Copied;
-use crate::{CopyOptions, Progress, describe};
+use crate::{CopyOptions, Progress, backend_name, describe};
 
 /// What a copy of a tree did.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ pub async fn copy_tree(
     if is_inside(source, from, target, to) {
         let message = "the target lies inside the source, which would copy the copies";
         return Err(Error::new(ErrorKind::Configuration, message)
-            .with_backend(target.identity().name())
+            .with_backend(backend_name(target))
             .with_key(to)
             .with_remedy("choose a target outside of it"));
     }
@@ -151,7 +151,7 @@ impl<'a> Listing<'a> {
             Some(Ok(object)) => {
                 let message = format!("the listing of `{}` shows this key", self.prefix);
                 let error = Error::new(ErrorKind::Unavailable, message)
-                    .with_backend(self.store.identity().name())
+                    .with_backend(backend_name(self.store))
                     .with_key(&object.location);
                 Some(Err(error))
             }

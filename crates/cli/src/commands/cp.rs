@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use lifeboat::transfer::{CopyOptions, Summary, VerifyReport, copy_object, copy_tree, verify_tree};
+use lifeboat::transfer::{
+    CopyOptions, Summary, VerifyReport, backend_name, copy_object, copy_tree, verify_tree,
+};
 use lifeboat::{Error, ErrorKind, Location};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt};
 use serde_json::{Value, json};
 
 use crate::cli::Cp;
-use crate::context::Context;
+use crate::context::{Context, locate};
 use crate::exit::{Exit, Failure, Result, message, to_json, to_text};
 use crate::output::{escape, print_document, say};
 use crate::progress::Meter;
@@ -18,8 +20,8 @@ use crate::size::{counted, human_rate, human_size, mebibytes_per_second};
 /// Copies, and compares on request.
 pub(crate) async fn run(context: &Context, arguments: &Cp) -> Result {
     let fleet = context.fleet()?;
-    let source = fleet.locate(&arguments.source)?;
-    let target = fleet.locate(&arguments.target)?;
+    let source = locate(&fleet, &arguments.source)?;
+    let target = locate(&fleet, &arguments.target)?;
     let (source_end, target_end) = context.ends(&source.store, &target.store);
     let to = target_path(arguments, &source, &target)?;
     let copy = Copy {
@@ -62,11 +64,10 @@ fn options(arguments: &Cp) -> CopyOptions {
 /// takes the object's name.
 fn target_path(arguments: &Cp, source: &Location, target: &Location) -> Result<Path> {
     let is_folder = target.path.is_root() || target.ends_with_slash;
-    if arguments.recursive || !is_folder {
-        return Ok(target.path.clone());
-    }
     match source.path.filename() {
-        Some(name) => Ok(target.path.parts().chain([name.into()]).collect()),
+        _ if arguments.recursive => Ok(target.path.clone()),
+        Some(name) if is_folder => Ok(target.path.parts().chain([name.into()]).collect()),
+        Some(_) => Ok(target.path.clone()),
         None => Err(Failure::usage(
             format!("`{}` is a folder", source.text),
             "add -r to copy everything below it",
@@ -123,7 +124,7 @@ impl Copy<'_> {
                 ErrorKind::NotFound,
                 format!("nothing is at `{}`", self.source.text),
             )
-            .with_backend(source.identity().name())
+            .with_backend(backend_name(source))
             .with_remedy("check the name")
             .into());
         }

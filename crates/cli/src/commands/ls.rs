@@ -2,6 +2,7 @@
 
 use chrono::SecondsFormat;
 use futures::StreamExt;
+use lifeboat::transfer::backend_name;
 use lifeboat::{ErrorKind, Location, is_reserved};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt};
@@ -45,7 +46,7 @@ pub(crate) async fn run(context: &Context, arguments: &Ls) -> Result {
     if listing.shown == 0 && !place.path.is_root() && !is_local_folder(&place) {
         let message = format!("nothing is at `{}`", place.text);
         return Err(lifeboat::Error::new(ErrorKind::NotFound, message)
-            .with_backend(place.store.identity().name())
+            .with_backend(backend_name(&*place.store))
             .with_remedy("list the folder above it")
             .into());
     }

@@ -34,7 +34,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result {
         Command::Rm(arguments) => rm::run(context, &arguments).await,
         Command::Stat(arguments) => stat::run(context, &arguments).await,
         Command::Demo(arguments) => demo::run(context, &arguments).await,
-        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Completions(arguments) => completions::completions(context, &arguments),
         Command::Man(arguments) => completions::man(context, &arguments),
     }
 }

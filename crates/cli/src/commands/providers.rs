@@ -5,7 +5,7 @@ use lifeboat::{Error, Support};
 
 use crate::cli::Providers;
 use crate::context::Context;
-use crate::exit::Result;
+use crate::exit::{Result, before_requests};
 use crate::output::{Table, facts, print_document, print_text, shorten};
 use crate::size::human_size;
 
@@ -18,7 +18,7 @@ const COUNTRIES_WIDTH: usize = 22;
 pub(crate) fn run(context: &Context, arguments: &Providers) -> Result {
     let catalogue = Catalogue::builtin();
     if let Some(id) = &arguments.id {
-        let provider = catalogue.get(id).map_err(Error::from)?;
+        let provider = catalogue.get(id).map_err(|error| before_requests(error.into()))?;
         if context.output.json {
             return print_document(provider);
         }

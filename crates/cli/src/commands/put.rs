@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 
 use bytes::{Bytes, BytesMut};
-use lifeboat::transfer::CopyOptions;
+use lifeboat::transfer::{CopyOptions, backend_name};
 use lifeboat::{Error, ErrorKind, Location};
 use object_store::path::Path;
 use object_store::{
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::cli::Put;
 use crate::context::Context;
-use crate::exit::{Exit, Failure, Result};
+use crate::exit::{Failure, Result};
 use crate::output::{escape, print_document};
 use crate::size::human_size;
 
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, arguments: &Put) -> Result {
         upload.anything(length).await?
     };
     let size = upload.size;
-    let backend = place.store.identity().name();
+    let backend = backend_name(&*place.store);
     if context.output.json {
         let report = json!({
             "backend": backend,
@@ -157,7 +157,7 @@ impl Upload<'_> {
         part.and_then(|part| usize::try_from(part).ok()).ok_or_else(|| {
             let message = format!("{} are more than this backend takes", human_size(length));
             Error::new(ErrorKind::NotSupported, message)
-                .with_backend(self.place.store.identity().name())
+                .with_backend(backend_name(&*self.place.store))
                 .with_key(self.key)
                 .into()
         })
@@ -223,10 +223,12 @@ impl Upload<'_> {
 
     fn failed(&self, error: StoreError) -> Failure {
         if matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) {
-            let error = Error::new(ErrorKind::Denied, "the object exists already")
-                .with_backend(self.place.store.identity().name())
-                .with_key(self.key);
-            return Failure::new(Exit::Failed, error);
+            return Error::new(ErrorKind::Denied, "the object exists already")
+                .with_backend(backend_name(&*self.place.store))
+                .with_key(self.key)
+                .with_remedy("choose another key, or leave --if-absent out to overwrite it")
+                .with_source(error)
+                .into();
         }
         Failure::of_store(&*self.place.store, self.key, error)
     }

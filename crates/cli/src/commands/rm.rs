@@ -3,12 +3,13 @@
 use std::io::{IsTerminal, Write};
 
 use futures::{StreamExt, TryStreamExt};
+use lifeboat::transfer::backend_name;
 use lifeboat::{Error, ErrorKind, Location, is_reserved};
 use object_store::{Error as StoreError, ObjectStoreExt};
 use serde_json::{Value, json};
 
 use crate::cli::Rm;
-use crate::context::Context;
+use crate::context::{Context, locate};
 use crate::exit::{Exit, Failure, Result, to_json, to_text};
 use crate::output::{escape, print_document, say};
 use crate::size::counted;
@@ -22,8 +23,8 @@ const MOST_KEPT: usize = 1_000;
 /// Removes what is named.
 pub(crate) async fn run(context: &Context, arguments: &Rm) -> Result {
     let fleet = context.fleet()?;
-    let places = arguments.locations.iter().map(|text| fleet.locate(text));
-    let places = places.collect::<std::result::Result<Vec<_>, _>>()?;
+    let places = arguments.locations.iter().map(|text| locate(&fleet, text));
+    let places = places.collect::<Result<Vec<_>>>()?;
     if arguments.recursive && !arguments.yes && !consents(&places).await? {
         return Err(Failure::usage("nothing was removed", "answer y, or add --yes"));
     }
@@ -41,10 +42,11 @@ pub(crate) async fn run(context: &Context, arguments: &Rm) -> Result {
     removal.conclude()
 }
 
-/// Asks, if somebody is there to answer.
+/// Asks. Where nobody is there to answer, silence is no consent.
 async fn consents(places: &[Location]) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Ok(true);
+        let message = "nobody is there to ask whether to remove everything: nothing was removed";
+        return Err(Failure::usage(message, "add --yes"));
     }
     let names: Vec<_> = places.iter().map(|place| escape(&place.text).into_owned()).collect();
     let question = format!("remove everything below {}? [y/N] ", names.join(", "));
@@ -106,7 +108,7 @@ impl Removal<'_> {
         self.below(place).await;
         if self.removed + self.failed == before && !place.path.is_root() {
             return Err(Error::new(ErrorKind::NotFound, format!("nothing is at `{}`", place.text))
-                .with_backend(place.store.identity().name()));
+                .with_backend(backend_name(&*place.store)));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::SecondsFormat;
+use lifeboat::transfer::backend_name;
 use object_store::{Attribute, Attributes, GetOptions};
 use serde::Serialize;
 
@@ -26,13 +27,13 @@ struct Report {
 
 /// Shows what is known of an object.
 pub(crate) async fn run(context: &Context, arguments: &Stat) -> Result {
-    let place = context.locate(&arguments.location)?;
+    let place = context.locate_object(&arguments.location)?;
     let options = GetOptions { head: true, ..GetOptions::default() };
     let found = place.store.get_opts(&place.path, options).await;
     let found = found.map_err(|error| Failure::of_store(&*place.store, &place.path, error))?;
     let (attributes, metadata) = split(&found.attributes);
     let report = Report {
-        backend: place.store.identity().name(),
+        backend: backend_name(&*place.store),
         key: place.path.to_string(),
         size: found.meta.size,
         last_modified: found.meta.last_modified.to_rfc3339_opts(SecondsFormat::Secs, true),

@@ -116,3 +116,22 @@ s3://data?region=us-east-1&endpoint=http://127.0.0.1:1&allow_http=true&env=TINY:
     assert_eq!(sandbox.run(&["check", "tiny", dead]).code, Some(6));
     assert_eq!(sandbox.run(&["check", &missing, dead]).code, Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backend_that_cannot_be_set_up_is_told_and_the_others_are_checked() {
+    let sandbox = Sandbox::with_s3(Options::default()).await;
+    let mut text = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
+    text += "[[backend]]\nname = \"odd\"\nurl = \"stackit://data?region=eu99\"\n";
+    sandbox.write("lifeboat.toml", text);
+    let run = sandbox.run(&["check"]);
+    assert!(run.stdout.contains("tiny: ok\n") && run.stdout.contains("odd: FAILED\n"), "{run:?}");
+    assert!(run.stdout.contains("eu99") && run.stdout.contains("eu01"), "{run:?}");
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.ends_with("1 of 2 backends did not pass\n"), "{run:?}");
+    let run = sandbox.run(&["check", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report[0]["ok"], &report[1]["ok"]), (&true.into(), &false.into()));
+    assert_eq!(report[1]["error"]["kind"], "configuration");
+    assert_eq!(sandbox.run(&["check", "odd"]).code, Some(2));
+    assert_eq!(sandbox.run(&["check", "tiny"]).code, Some(0));
+}

@@ -43,7 +43,8 @@ async fn interrupted_upload_is_aborted_and_exits_with_130() {
     until(sandbox.server(), "PUT", "partNumber").await;
     interrupt(&child);
     let run = sandbox.finish(&child.wait_with_output().unwrap());
-    assert_eq!((run.code, &*run.stderr), (Some(130), "interrupted\n"));
+    let said = "interrupted: tidying up, press again to stop at once\ninterrupted\n";
+    assert_eq!((run.code, &*run.stderr), (Some(130), said));
     assert_eq!(requests(sandbox.server(), "DELETE", "uploadId"), 1);
     assert!(sandbox.server().keys("data").is_empty());
 }

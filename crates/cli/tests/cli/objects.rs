@@ -57,6 +57,7 @@ async fn if_absent_stores_once() {
     assert_snapshot!(second.failure(), @r#"
 1
 error: tiny, key `lock`: the object exists already
+  try: choose another key, or leave --if-absent out to overwrite it
 "#);
     assert_eq!(sandbox.server().contents("data", "lock").unwrap(), "first");
 }
@@ -93,7 +94,6 @@ error: tiny, key `nothing`: no such object (404 NoSuchKey)
     assert_snapshot!(sandbox.run(&["rm", "tiny:nothing"]).failure(), @r#"
 4
 error: tiny, key `nothing`: no such object (404 Not Found)
-  cause: s3:us-east-1/data: head of `nothing`: 404 Not Found
   try: add -r if it is a folder
 "#);
     assert_snapshot!(sandbox.run(&["ls", "tiny:nothing"]).failure(), @r#"
@@ -125,13 +125,55 @@ async fn rm_removes_what_is_named_and_below_only_on_request() {
     }
     sandbox.run(&["rm", "tiny:a"]).ok();
     assert_eq!(sandbox.server().keys("data"), [".lifeboat/journal", "a/b", "a/c", "keep"]);
-    // No terminal is there to answer, so -r goes ahead.
-    let removed = sandbox.run(&["rm", "-r", "tiny:a", "--json"]).json();
+    // No terminal is there to answer.
+    assert_snapshot!(sandbox.run(&["rm", "-r", "tiny:"]).failure(), @r#"
+2
+error: nobody is there to ask whether to remove everything: nothing was removed
+  try: add --yes
+"#);
+    assert_eq!(sandbox.server().keys("data").len(), 4);
+    let removed = sandbox.run(&["rm", "-r", "--yes", "tiny:a", "--json"]).json();
     assert_eq!(removed["removed"], 2);
     let partly = sandbox.run(&["rm", "tiny:keep", "tiny:nothing"]);
     assert_eq!(partly.code, Some(1));
-    sandbox.run(&["rm", "-r", "tiny:"]).ok();
+    sandbox.run(&["rm", "-r", "--yes", "tiny:"]).ok();
     assert_eq!(sandbox.server().keys("data"), [".lifeboat/journal"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_bucket_is_no_object() {
+    let sandbox = Sandbox::with_s3(Options::default()).await;
+    for command in [&["stat", "tiny:"][..], &["cat", "tiny:"], &["rm", "tiny:"], &["stat", "."]] {
+        let run = sandbox.run(command);
+        assert!(run.code == Some(2) && run.stderr.contains("names no object"), "{run:?}");
+    }
+    for command in [&["put", "-", "tiny:"], &["cp", "tiny:", "new-name"]] {
+        let run = sandbox.run(command);
+        assert!(run.code == Some(2) && run.stderr.contains("is a folder"), "{run:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_what_it_asks_is_not_denied() {
+    let sandbox = Sandbox::with_s3(Options::default()).await;
+    sandbox.run_with_input(&["put", "-", "tiny:ten"], b"0123456789").ok();
+    let run = sandbox.run(&["cat", "tiny:ten", "--range", "10-"]);
+    assert!(run.code == Some(2) && run.stderr.contains("beyond the end"), "{run:?}");
+    sandbox.write("ten", "0123456789");
+    let run = sandbox.run(&["cat", "ten", "--range", "10-"]);
+    assert!(run.code == Some(2) && run.stderr.contains("beyond the end"), "{run:?}");
+    let lock = ["put", "-", "tiny:ten", "--if-absent", "--json"];
+    let (code, error) = sandbox.run_with_input(&lock, b"x").json_error();
+    assert_eq!((code, error["kind"].as_str()), (1, Some("conflict")));
+}
+
+#[test]
+fn folder_is_called_by_its_path() {
+    let sandbox = Sandbox::empty();
+    assert_snapshot!(sandbox.run(&["cat", "./nothing"]).failure(), @r#"
+4
+error: DIR, key `nothing`: no such object
+"#);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,6 +196,9 @@ async fn verbose_runs_show_requests_and_no_secret() {
     let run = sandbox.run(&["-vv", "cat", "tiny:nothing"]);
     assert!(run.stderr.contains("attempt failed"), "{}", run.stderr);
     assert!(!run.stderr.contains("Signature="), "{}", run.stderr);
+    sandbox.run_with_input(&["put", "-", "tiny:there"], b"x").ok();
+    let run = sandbox.run(&["-v", "cat", "tiny:there"]);
+    assert!(run.stderr.contains("attempt answered"), "{}", run.stderr);
 }
 
 #[test]

@@ -62,9 +62,11 @@ eu02    Ostermiething          AT       eu02        https://object.storage.eu02.
 fn unknown_provider_and_jurisdiction_are_answered_with_suggestions() {
     let sandbox = Sandbox::empty();
     let run = sandbox.run(&["providers", "stakit"]);
-    assert_eq!(run.code, Some(4));
+    assert_eq!(run.code, Some(2));
     let first = "error: unknown provider \"stakit\" (did you mean stackit?); known are: stackit, ";
     assert!(run.stderr.starts_with(first), "{}", run.stderr);
+    let run = sandbox.run(&["providers", "--country", "DEU"]);
+    assert!(run.code == Some(2) && run.stderr.contains("give two letters"), "{run:?}");
     assert_snapshot!(sandbox.run(&["providers", "--jurisdiction", "mars"]).failure(), @r#"
 2
 error: unknown jurisdiction "mars"; known are: eu, ch, uk, us, other, self-hosted

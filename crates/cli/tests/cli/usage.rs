@@ -16,14 +16,15 @@ fn help_documents_every_command_and_exit_code() {
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();
     assert_snapshot!(codes, @r#"
 0    success
-1    some of several things failed, or a failure that no other code names
-2    usage or configuration
+1    some of several things failed, or a failure that no other code names: the object exists
+       already or has changed, this machine failed (disk, permissions of files)
+  2    usage or configuration: an unknown backend, provider or region, an invalid request or range
 3    credentials: missing, expired or not accepted
-4    not found: an object, a bucket, a backend, a provider
-5    denied
+4    not found: an object, a bucket, a file
+5    denied: the credentials may not do this
 6    the provider, or the path to it, is unavailable
 7    integrity: what was read is not what was written
-8    not supported by the provider
+8    not supported by the provider, or beyond its limits
 130  interrupted
 "#);
 }
@@ -82,12 +83,13 @@ fn configuration_is_taken_from_the_option_before_the_environment() {
 async fn unknown_backend_is_answered_with_the_known_ones() {
     let sandbox = Sandbox::with_s3(Options::default()).await;
     assert_snapshot!(sandbox.run(&["ls", "tyni:"]).failure(), @r#"
-4
+2
 error: no backend is called `tyni`
   try: configured are tiny
 "#);
     let (code, error) = sandbox.run(&["ls", "tyni:", "--json"]).json_error();
-    assert_eq!((code, error["remedy"].as_str()), (4, Some("configured are tiny")));
+    assert_eq!(error["kind"], "configuration");
+    assert_eq!((code, error["remedy"].as_str()), (2, Some("configured are tiny")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +110,10 @@ fn completions_and_manual_pages_come_from_the_definitions() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = sandbox.run(&["completions", shell]).ok();
         assert!(script.contains("lifeboat") && script.contains("providers"), "{shell}");
+    }
+    for command in [&["completions", "bash", "--json"][..], &["man", "--json"]] {
+        let (code, error) = sandbox.run(command).json_error();
+        assert_eq!((code, error["kind"].as_str()), (2, Some("configuration")));
     }
     let page = sandbox.run(&["man"]).ok();
     assert!(page.contains(".TH lifeboat 1") && page.contains("Exit codes"), "{page}");

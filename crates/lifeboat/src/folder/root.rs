@@ -134,7 +134,7 @@ impl Root {
         {
             return Err(failed(key, "create", io::ErrorKind::AlreadyExists.into()));
         }
-        refuse_folder(key, &path)?;
+        refuse_occupied(key, &path)?;
         self.new_file().map_err(|error| failed(key, "create", error))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat::http::WireFailure;
-use lifeboat::transfer::describe;
+use lifeboat::transfer::{backend_name, describe};
 use lifeboat::{
     BlobStore, Capabilities, CapabilityReport, Class, Error, ErrorKind, Fault, RESERVED_PREFIX,
 };
@@ -37,7 +37,7 @@ pub(crate) async fn examine(name: String, store: Arc<dyn BlobStore>, read_only: 
         Ok(Err(error)) => Some(error),
         Err(_) => Some(
             Error::new(ErrorKind::Unavailable, format!("no end within {} s", LONGEST.as_secs()))
-                .with_backend(store.identity().name())
+                .with_backend(backend_name(&*store))
                 .with_remedy("see what it waits for with -v"),
         ),
     };
@@ -133,7 +133,7 @@ impl Examination<'_> {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Integrity, "what was read is not what was written")
-            .with_backend(self.store.identity().name())
+            .with_backend(backend_name(self.store))
             .with_key(&key))
     }
 
@@ -178,7 +178,7 @@ impl Examination<'_> {
 
 fn bucket_not_found(store: &dyn BlobStore, error: object_store::Error) -> Error {
     let told = Error::new(ErrorKind::NotFound, "there is no such bucket")
-        .with_backend(store.identity().name());
+        .with_backend(backend_name(store));
     match WireFailure::find(&error).and_then(WireFailure::remedy).map(str::to_owned) {
         Some(remedy) => told.with_remedy(remedy),
         None => told,
@@ -209,7 +209,7 @@ impl Report {
         }
     }
 
-    fn finish(&mut self, error: Option<Error>) {
+    pub(super) fn finish(&mut self, error: Option<Error>) {
         self.ok = error.is_none();
         self.error = error.as_ref().map(to_json);
         self.failure = error;

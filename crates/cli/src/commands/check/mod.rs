@@ -7,11 +7,11 @@ mod report;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use lifeboat::{BlobStore, store_from_url};
+use lifeboat::{BlobStore, Error, Fleet, store_from_url};
 
 use crate::cli::Check;
 use crate::context::Context;
-use crate::exit::{Exit, Failure, Result};
+use crate::exit::{Exit, Failure, Result, before_requests};
 use crate::output::{print_document, print_text};
 use examine::examine;
 use report::Report;
@@ -19,8 +19,12 @@ use report::Report;
 /// Checks backends, all at once.
 pub(crate) async fn run(context: &Context, arguments: &Check) -> Result {
     let backends = backends(context, &arguments.backends)?;
-    let examinations =
-        backends.into_iter().map(|(name, store)| examine(name, store, arguments.read_only));
+    let examinations = backends.into_iter().map(|(name, store)| async {
+        match store {
+            Ok(store) => examine(name, store, arguments.read_only).await,
+            Err(error) => Report::not_built(name, before_requests(error)),
+        }
+    });
     let reports = join_all(examinations).await;
     if context.output.json {
         print_document(&reports)?;
@@ -38,21 +42,29 @@ pub(crate) async fn run(context: &Context, arguments: &Check) -> Result {
     }
 }
 
-fn backends(context: &Context, wanted: &[String]) -> Result<Vec<(String, Arc<dyn BlobStore>)>> {
+/// A backend, or why it cannot be built.
+type Built = std::result::Result<Arc<dyn BlobStore>, Error>;
+
+fn backends(context: &Context, wanted: &[String]) -> Result<Vec<(String, Built)>> {
     let fleet = context.fleet()?;
-    if !wanted.is_empty() {
-        let find = |text: &String| {
-            let store = if text.contains("://") {
-                store_from_url(text)
-            } else {
-                fleet.backend(text.strip_suffix(':').unwrap_or(text))
-            };
-            Ok((text.clone(), store?))
-        };
-        return wanted.iter().map(find).collect();
+    if wanted.is_empty() {
+        return everything(&fleet);
     }
-    let all: Vec<_> =
-        fleet.backends().map(|(name, store)| (name.to_owned(), Arc::clone(store))).collect();
+    let find = |text: &String| {
+        let name = text.strip_suffix(':').unwrap_or(text);
+        if fleet.names().any(|known| known == name) {
+            return Ok((text.clone(), fleet.backend(name)));
+        }
+        let is_url = text.contains("://");
+        let store = if is_url { store_from_url(text) } else { fleet.backend(name) };
+        Ok((text.clone(), Ok(store.map_err(before_requests)?)))
+    };
+    wanted.iter().map(find).collect()
+}
+
+fn everything(fleet: &Fleet) -> Result<Vec<(String, Built)>> {
+    let names = fleet.names().map(str::to_owned);
+    let all: Vec<_> = names.map(|name| (name.clone(), fleet.backend(&name))).collect();
     if all.is_empty() {
         return Err(Failure::usage(
             "there is nothing to check: no backend is configured",

@@ -1,6 +1,6 @@
 //! What was found out about one backend, and how it is shown.
 
-use lifeboat::{BlobStore, Error, Support};
+use lifeboat::{BlobStore, Error, Jurisdiction, Support};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,11 +81,28 @@ impl Report {
     pub(crate) fn new(name: String, store: &dyn BlobStore) -> Self {
         let identity = store.identity();
         Self {
-            name,
             provider: identity.provider().to_owned(),
             region: identity.region().to_owned(),
             bucket: identity.bucket().to_owned(),
             jurisdiction: identity.jurisdiction().as_str(),
+            ..Self::of_nothing(name)
+        }
+    }
+
+    /// What is known of a backend that cannot be built.
+    pub(crate) fn not_built(name: String, error: Error) -> Self {
+        let mut report = Self::of_nothing(name);
+        report.finish(Some(error));
+        report
+    }
+
+    fn of_nothing(name: String) -> Self {
+        Self {
+            name,
+            provider: String::new(),
+            region: String::new(),
+            bucket: String::new(),
+            jurisdiction: Jurisdiction::Unknown.as_str(),
             ok: false,
             reachable: Verdict::Unknown,
             authenticated: Verdict::Unknown,
@@ -113,7 +130,7 @@ impl Report {
     /// What it failed of.
     pub(crate) fn exit(&self) -> Exit {
         match &self.failure {
-            Some(error) => error.kind().into(),
+            Some(error) => Exit::of(error),
             None => Exit::NotSupported,
         }
     }
@@ -121,7 +138,7 @@ impl Report {
     /// As lines for a person.
     pub(crate) fn in_words(&self) -> String {
         let mark = if self.ok { "ok" } else { "FAILED" };
-        let mut text = facts(&self.facts());
+        let mut text = if self.provider.is_empty() { String::new() } else { facts(&self.facts()) };
         if self.ok || self.capabilities.iter().any(|capability| capability.probed.is_some()) {
             text += &self.table();
         }
