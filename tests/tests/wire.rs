@@ -464,6 +464,15 @@ async fn head_with_an_expired_token_is_a_lost_identity() {
     assert_eq!(store.classify(&error).class, LOST, "{error}");
 }
 
+/// The first answer is lost; `object_store` gives up on a delete then.
+#[tokio::test]
+async fn delete_is_repeated_if_the_connection_broke() {
+    let done = "<DeleteResult><Deleted><Key>key</Key></Deleted></DeleteResult>";
+    let server = Scripted::in_order([Reply::hang_up(), Reply::xml(200, done)]).await.unwrap();
+    ask(&store(Kind::TinyS3, &server, http()), Ask::Delete).await.unwrap();
+    assert_eq!(server.requests().len(), 2);
+}
+
 /// The first attempt may have landed, whatever the last one was told.
 #[tokio::test]
 async fn effect_is_unknown_if_any_attempt_may_have_landed() {

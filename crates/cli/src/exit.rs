@@ -243,7 +243,7 @@ fn causes(error: &Error) -> Vec<String> {
             continue;
         }
         let text = own_text(cause, error.remedy());
-        if cause.downcast_ref::<WireFailure>().is_some_and(|wire| adds_nothing(wire, &said[0])) {
+        if adds_nothing(cause, &said[0]) {
             continue;
         }
         // Some texts escape the names they hold, and some do not.
@@ -255,10 +255,15 @@ fn causes(error: &Error) -> Vec<String> {
     said.split_off(1)
 }
 
-/// Whether all that came back, at the first attempt, has been `said`.
-fn adds_nothing(wire: &WireFailure, said: &str) -> bool {
-    let exchange = wire.exchange().map(ToString::to_string);
-    wire.attempts() <= 1 && exchange.is_some_and(|exchange| said.contains(&exchange))
+/// Whether the point of a cause has been `said`, though in other words around it: what came back
+/// at the only attempt, or the message of an error of ours.
+fn adds_nothing(cause: &(dyn StdError + 'static), said: &str) -> bool {
+    if let Some(own) = cause.downcast_ref::<Error>() {
+        return said.contains(own.message());
+    }
+    let wire = cause.downcast_ref::<WireFailure>().filter(|wire| wire.attempts() <= 1);
+    let exchange = wire.and_then(WireFailure::exchange).map(ToString::to_string);
+    exchange.is_some_and(|exchange| said.contains(&exchange))
 }
 
 fn was_answered(cause: &(dyn StdError + 'static)) -> bool {

@@ -57,6 +57,7 @@ async fn if_absent_stores_once() {
     assert_snapshot!(second.failure(), @r#"
 1
 error: tiny, key `lock`: the object exists already
+  cause: s3:us-east-1/data: conditional put of `lock`: 412 Precondition Failed PreconditionFailed: At least one of the pre-conditions you specified did not hold
   try: choose another key, or leave --if-absent out to overwrite it
 "#);
     assert_eq!(sandbox.server().contents("data", "lock").unwrap(), "first");
@@ -93,7 +94,8 @@ error: tiny, key `nothing`: no such object (404 NoSuchKey)
 "#);
     assert_snapshot!(sandbox.run(&["rm", "tiny:nothing"]).failure(), @r#"
 4
-error: tiny, key `nothing`: no such object (404 Not Found)
+error: tiny, key `nothing`: no such object (404 NoSuchKey)
+  cause: s3:us-east-1/data: head of `nothing`: 404 Not Found NoSuchKey: The specified key does not exist.
   try: add -r if it is a folder
 "#);
     assert_snapshot!(sandbox.run(&["ls", "tiny:nothing"]).failure(), @r#"
@@ -173,6 +175,7 @@ fn folder_is_called_by_its_path() {
     assert_snapshot!(sandbox.run(&["cat", "./nothing"]).failure(), @r#"
 4
 error: DIR, key `nothing`: no such object
+  cause: No such file or directory (os error 2)
 "#);
 }
 

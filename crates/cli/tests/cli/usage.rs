@@ -17,8 +17,8 @@ fn help_documents_every_command_and_exit_code() {
     assert_snapshot!(codes, @r#"
 0    success
 1    some of several things failed, or a failure that no other code names: the object exists
-       already or has changed, this machine failed (disk, permissions of files)
-  2    usage or configuration: an unknown backend, provider or region, an invalid request or range
+     already or has changed, this machine failed (disk, permissions of files)
+2    usage or configuration: an unknown backend, provider or region, an invalid request or range
 3    credentials: missing, expired or not accepted
 4    not found: an object, a bucket, a file
 5    denied: the credentials may not do this
@@ -99,7 +99,7 @@ async fn missing_credentials_exit_with_3_and_name_the_variables() {
     command.env_remove("TINY_SECRET_ACCESS_KEY");
     assert_snapshot!(sandbox.finish(&command.output().unwrap()).failure(), @r#"
 3
-error: s3:us-east-1/data: no access key in TINY_ACCESS_KEY_ID
+error: tiny: no access key in TINY_ACCESS_KEY_ID
   try: set TINY_ACCESS_KEY_ID and TINY_SECRET_ACCESS_KEY, or name another source
 "#);
 }

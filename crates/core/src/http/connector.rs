@@ -33,6 +33,9 @@ use crate::{Effect, Error, ErrorKind};
 const LONGEST_ERROR: usize = 64 << 10;
 /// A full page of an Azure listing (5,000 blobs with 1 KiB names) is about 10 MiB.
 const LONGEST_DOCUMENT: usize = 64 << 20;
+/// Idle connections are closed by us before the other side does it: Amazon and Azure do so after
+/// 20 s and more, and a request on a connection that is just being closed has an unknown outcome.
+const LONGEST_IDLE: Duration = Duration::from_secs(15);
 /// Longest time for a document as a whole, however steadily it drips: 64 MiB at 1 Mbit/s.
 const LONGEST_READ: Duration = Duration::from_mins(9);
 
@@ -99,6 +102,7 @@ fn client_builder(settings: &HttpSettings) -> Result<reqwest::ClientBuilder, Err
         .no_brotli()
         .no_zstd()
         .no_deflate()
+        .pool_idle_timeout(LONGEST_IDLE)
         .user_agent(settings.user_agent.as_str())
         .dns_resolver(Arc::new(ShuffledDns));
     for pem in &settings.ca_certificates {

@@ -22,7 +22,7 @@ use object_store::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::dialect::Dialect;
-use super::exchange::{Exchange, Operation, Traffic};
+use super::exchange::{Exchange, Operation, Outcome, Traffic};
 use super::failure::WireFailure;
 use super::integrity::{CheckedBody, EtagDigest, EtagKnowledge};
 use super::multipart::TracedUpload;
@@ -224,14 +224,20 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
 
     /// Deletes one batch; gives one result for each key, in order.
     async fn delete_batch(self, keys: Vec<Path>) -> Vec<Result<Path>> {
-        let trace = Arc::new(Trace::new(Operation::Delete).with_keys(&keys));
-        let results: Vec<Result<Path>> = trace
-            .scope(async {
-                let keys: Vec<_> = keys.iter().cloned().map(Ok).collect();
-                self.inner.delete_stream(stream::iter(keys).boxed()).collect().await
-            })
-            .await;
+        let (trace, results) = self.try_delete(&keys).await;
+        let broken = matches!(trace.last().1, Some(Exchange { outcome: Outcome::Broken(_), .. }));
+        // A connection that broke before any answer is often one that had been idle for too long.
+        // `object_store` repeats a put then, but no delete, though a key cannot be deleted twice.
+        let (trace, results) = if broken { self.try_delete(&keys).await } else { (trace, results) };
         self.operating.per_key(&trace, keys, results)
+    }
+
+    async fn try_delete(&self, keys: &[Path]) -> (Arc<Trace>, Vec<Result<Path>>) {
+        let trace = Arc::new(Trace::new(Operation::Delete).with_keys(keys));
+        let keys: Vec<_> = keys.iter().cloned().map(Ok).collect();
+        let deleting = self.inner.delete_stream(stream::iter(keys).boxed()).collect();
+        let results = trace.scope(deleting).await;
+        (trace, results)
     }
 
     fn delete_batches(&self) -> (usize, usize) {
