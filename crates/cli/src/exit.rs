@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::process::ExitCode;
 
-use lifeboat::http::{Exchange, WireFailure};
+use lifeboat::http::WireFailure;
 use lifeboat::{BlobStore, Error, ErrorKind};
 use object_store::path::Path;
 use serde_json::{Value, json};
@@ -59,9 +59,9 @@ impl From<ErrorKind> for Exit {
 }
 
 impl Exit {
-    /// What an error ends with. A conflict with what is there is no matter of permissions.
+    /// What an error ends with.
     pub(crate) fn of(error: &Error) -> Self {
-        if is_conflict(error) { Self::Failed } else { error.kind().into() }
+        error.kind().into()
     }
 
     /// How a run of several things ends: with what they all failed of, or "some failed".
@@ -177,20 +177,6 @@ pub(crate) fn before_requests(error: Error) -> Error {
     told.with_source(error)
 }
 
-/// Whether what is there, and not what somebody may do, stood in the way.
-fn is_conflict(error: &Error) -> bool {
-    use object_store::Error as E;
-    let store = error.source().and_then(<dyn StdError>::downcast_ref::<E>);
-    let Some(store) = store else { return false };
-    let answered = WireFailure::find(store).and_then(WireFailure::exchange);
-    let status = answered.and_then(Exchange::status).map(|status| status.as_u16());
-    error.kind() == ErrorKind::Denied
-        && (matches!(
-            store,
-            E::AlreadyExists { .. } | E::Precondition { .. } | E::NotModified { .. }
-        ) || matches!(status, Some(304 | 409 | 412)))
-}
-
 /// The error's own text: without what is shown in fields or lines of its own.
 pub(crate) fn message(error: &Error) -> String {
     let text = error.to_string();
@@ -209,7 +195,7 @@ pub(crate) fn to_text(error: &Error) -> String {
 /// As an object for a program.
 pub(crate) fn to_json(error: &Error) -> Value {
     json!({
-        "kind": if is_conflict(error) { "conflict" } else { error.kind().as_str() },
+        "kind": error.kind().as_str(),
         "message": message(error),
         "backend": error.backend(),
         "key": error.key(),
@@ -308,24 +294,6 @@ mod tests {
         let object = to_json(&error);
         assert_eq!(object["causes"], json!(["the disk\u{1b}[2J is full"]));
         assert_eq!(object["message"], "disk, key `a\nb`: cannot store it");
-    }
-
-    #[test]
-    fn conflict_is_no_matter_of_permissions() {
-        let path = || "k".to_owned();
-        let source = || "x".to_owned().into();
-        let exists = object_store::Error::AlreadyExists { path: path(), source: source() };
-        let exists = Error::new(ErrorKind::Denied, "exists").with_source(exists);
-        assert_eq!(
-            (Exit::of(&exists), to_json(&exists)["kind"].as_str()),
-            (Exit::Failed, Some("conflict"))
-        );
-        let denied = object_store::Error::PermissionDenied { path: path(), source: source() };
-        let denied = Error::new(ErrorKind::Denied, "denied").with_source(denied);
-        assert_eq!(
-            (Exit::of(&denied), to_json(&denied)["kind"].as_str()),
-            (Exit::Denied, Some("denied"))
-        );
     }
 
     #[test]

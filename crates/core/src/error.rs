@@ -14,6 +14,8 @@ pub enum ErrorKind {
     NotFound,
     /// The provider refused this request.
     Denied,
+    /// The object is not in the state that was expected: it exists already, or has changed.
+    Conflict,
     /// The provider cannot do what was asked.
     NotSupported,
     /// The provider, or the path to it, failed.
@@ -32,6 +34,7 @@ impl ErrorKind {
             Self::Credentials => "credentials",
             Self::NotFound => "not-found",
             Self::Denied => "denied",
+            Self::Conflict => "conflict",
             Self::NotSupported => "not-supported",
             Self::Unavailable => "unavailable",
             Self::Integrity => "integrity",

@@ -63,6 +63,9 @@ fn is_folder(store: &dyn BlobStore) -> bool {
     store.identity().provider() == "file"
 }
 
+/// Where Amazon's own chain looks first.
+const AWS_REMEDY: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile";
+
 struct Finding {
     kind: ErrorKind,
     message: String,
@@ -73,7 +76,7 @@ impl Finding {
     fn of(store: &dyn BlobStore, error: &object_store::Error) -> Self {
         let wire = WireFailure::find(error);
         let exchange = wire.and_then(WireFailure::exchange);
-        let missing_credentials = Self::of_credentials(error, exchange);
+        let missing_credentials = Self::of_credentials(store, error);
         let advice = match missing_credentials {
             // What is known of the storage says nothing about where credentials come from.
             Some(_) => None,
@@ -101,20 +104,28 @@ impl Finding {
     }
 
     /// Credentials that never came are another matter than those that are not accepted.
-    fn of_credentials(error: &object_store::Error, exchange: Option<&Exchange>) -> Option<Self> {
+    fn of_credentials(store: &dyn BlobStore, error: &object_store::Error) -> Option<Self> {
+        let is_aws = store.identity().provider() == "aws";
+        let missing = |message: String, is_aws: bool| {
+            let found = Self::new(ErrorKind::Credentials, &message);
+            Some(found.advise(if is_aws { AWS_REMEDY } else { "check the credential source" }))
+        };
         let failure = causes(error).find_map(<dyn StdError>::downcast_ref::<CredentialFailure>);
         if let Some(CredentialFailure { origin, .. }) = failure {
-            let remedy = if origin.contains("AWS") {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile"
-            } else {
-                "check the credential source"
-            };
-            let message = format!("no credentials: {origin} gave none");
-            return Some(Self::new(ErrorKind::Credentials, &message).advise(remedy));
+            return missing(format!("no credentials: {origin} gave none"), origin.contains("AWS"));
         }
-        let asked = exchange.filter(|exchange| exchange.traffic == Traffic::Credential)?;
-        let message = format!("no credentials from {}", asked.host);
-        Some(Self::new(ErrorKind::Credentials, &message).advise("check the credential source"))
+        let wire = WireFailure::find(error)?;
+        match wire.exchange() {
+            Some(exchange) if exchange.traffic == Traffic::Credential => {
+                missing(format!("no credentials from {}", exchange.host), is_aws)
+            }
+            // The request never left because its signature could not be made. The failure tells
+            // the source in its text.
+            None if wire.verdict().as_fault() == Some(Fault::IdentityLost) => {
+                missing("no credentials: their source gave none".into(), is_aws)
+            }
+            _ => None,
+        }
     }
 
     /// An error of ours below says it best.
@@ -145,11 +156,11 @@ impl Finding {
                 Self::new(ErrorKind::NotFound, what)
             }
             E::NotFound { .. } => Self::new(ErrorKind::NotFound, "no such object"),
-            E::AlreadyExists { .. } => Self::new(ErrorKind::Denied, "the object exists already"),
+            E::AlreadyExists { .. } => Self::new(ErrorKind::Conflict, "the object exists already"),
             E::Precondition { .. } => {
-                Self::new(ErrorKind::Denied, "the object is not in the expected state")
+                Self::new(ErrorKind::Conflict, "the object is not in the expected state")
             }
-            E::NotModified { .. } => Self::new(ErrorKind::Denied, "the object was not modified"),
+            E::NotModified { .. } => Self::new(ErrorKind::Conflict, "the object was not modified"),
             E::NotSupported { .. } | E::NotImplemented { .. } => {
                 Self::new(ErrorKind::NotSupported, "the store cannot do this")
             }
@@ -214,10 +225,11 @@ impl Finding {
             ),
             413 | 414 | 431 => Self::of_limit(what),
             400 if exchange.code.as_deref().is_some_and(is_about_limits) => Self::of_limit(what),
-            // A conflict with what is there, or a refusal that no code explains.
-            304 | 401 | 403 | 409 | 412 => {
-                Self::new(ErrorKind::Denied, &format!("the provider refused this {what}"))
+            304 | 409 | 412 => {
+                Self::new(ErrorKind::Conflict, "the object is not in the expected state")
             }
+            // A refusal that no code explains.
+            401 | 403 => Self::new(ErrorKind::Denied, &format!("the provider refused this {what}")),
             _ => Self::new(
                 ErrorKind::Configuration,
                 &format!("the provider finds this {what} invalid"),

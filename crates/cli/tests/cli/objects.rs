@@ -164,6 +164,9 @@ async fn what_is_refused_for_what_it_asks_is_not_denied() {
     sandbox.write("ten", "0123456789");
     let run = sandbox.run(&["cat", "ten", "--range", "10-"]);
     assert!(run.code == Some(2) && run.stderr.contains("beyond the end"), "{run:?}");
+    let long = format!("tiny:{}", "k".repeat(2_000));
+    let run = sandbox.run_with_input(&["put", "-", &long], b"x");
+    assert!(run.code == Some(8) && run.stderr.contains("exceeds the provider's limits"), "{run:?}");
     let lock = ["put", "-", "tiny:ten", "--if-absent", "--json"];
     let (code, error) = sandbox.run_with_input(&lock, b"x").json_error();
     assert_eq!((code, error["kind"].as_str()), (1, Some("conflict")));

@@ -121,3 +121,14 @@ fn completions_and_manual_pages_come_from_the_definitions() {
     let page = std::fs::read_to_string(sandbox.path("pages/lifeboat-cp.1")).unwrap();
     assert!(page.contains("drop\\-attributes"), "{page}");
 }
+
+#[test]
+fn credentials_that_never_came_are_not_called_refused() {
+    let sandbox = Sandbox::empty();
+    let mut command = sandbox.command(&["ls", "s3://bucket?region=eu-central-1"]);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", sandbox.path("home"));
+    let run = sandbox.finish(&command.output().unwrap());
+    assert!(run.stderr.contains(": no credentials: "), "{run:?}");
+    let remedy = "  try: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile\n";
+    assert!(run.code == Some(3) && run.stderr.ends_with(remedy), "{run:?}");
+}

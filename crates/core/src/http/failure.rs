@@ -89,12 +89,7 @@ impl fmt::Display for WireFailure {
 
 impl StdError for WireFailure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        // Where there is no exchange the text of the cause is already ours: go on below it.
-        match (&self.exchange, &self.cause) {
-            (Some(_), Some(cause)) => Some(cause.as_ref()),
-            (None, Some(cause)) => cause.source(),
-            _ => None,
-        }
+        self.cause.as_deref().map(|cause| cause as _)
     }
 }
 
