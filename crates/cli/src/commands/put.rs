@@ -223,7 +223,7 @@ impl Upload<'_> {
 
     fn failed(&self, error: StoreError) -> Failure {
         if matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) {
-            return Error::new(ErrorKind::Denied, "the object exists already")
+            return Error::new(ErrorKind::Conflict, "the object exists already")
                 .with_backend(backend_name(&*self.place.store))
                 .with_key(self.key)
                 .with_remedy("choose another key, or leave --if-absent out to overwrite it")
