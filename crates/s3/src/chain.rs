@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use lifeboat_core::http::CredentialFailure;
 use object_store::CredentialProvider;
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
@@ -38,7 +41,7 @@ pub(crate) fn provider(profile: Option<String>, region: &str) -> AwsCredentialPr
 struct Chain {
     profile: Option<String>,
     region: String,
-    providers: OnceCell<DefaultCredentialsChain>,
+    providers: OnceCell<SharedCredentialsProvider>,
     cached: Mutex<State>,
 }
 
@@ -101,14 +104,23 @@ impl Chain {
         CredentialFailure { origin, cause }
     }
 
-    async fn set_up(&self) -> DefaultCredentialsChain {
+    async fn set_up(&self) -> SharedCredentialsProvider {
         // A region must be given, or the chain looks for one at IMDS.
-        let region = aws_config::Region::new(self.region.clone());
-        let mut builder = DefaultCredentialsChain::builder().region(region);
-        if let Some(profile) = &self.profile {
-            builder = builder.profile_name(profile);
+        let region = Region::new(self.region.clone());
+        match &self.profile {
+            // The profile that was named, and not what the environment has to say first.
+            Some(name) => {
+                let config = ProviderConfig::without_region().with_region(Some(region));
+                let profile = ProfileFileCredentialsProvider::builder();
+                SharedCredentialsProvider::new(
+                    profile.configure(&config).profile_name(name).build(),
+                )
+            }
+            None => {
+                let chain = DefaultCredentialsChain::builder().region(region).build().await;
+                SharedCredentialsProvider::new(chain)
+            }
         }
-        builder.build().await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod copy;
+mod credentials;
 mod demo;
 mod interrupt;
 mod objects;
