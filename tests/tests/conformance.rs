@@ -1,4 +1,5 @@
-//! Every public function of `object_store::integration`, against every backend on its server.
+//! Every public function of `object_store::integration`, against every backend on its server;
+//! `response_extensions` is in `extensions.rs`.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
