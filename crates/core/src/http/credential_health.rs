@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::connector::Attempt;
+use super::attempt::Attempt;
 use super::exchange::Outcome;
 
 /// Failures in a row that are no blip any more: one request with its retries.

@@ -15,17 +15,23 @@
 //!
 //! What is not here: any knowledge of a provider, and any failover.
 
+mod attempt;
+mod behaviour;
+mod checked_body;
 mod checksum;
+mod client;
 mod connector;
 mod credential_health;
 mod deadlines;
 mod dialect;
 mod document;
 mod endpoint;
+mod etag;
 mod exchange;
 mod failure;
 mod hashing;
 mod integrity;
+mod judge;
 mod multipart;
 mod operating;
 mod response;
@@ -33,17 +39,20 @@ mod settings;
 mod shaping;
 mod store;
 mod trace;
+mod traced_upload;
 mod upload;
 mod validate;
 
+pub use behaviour::{Behaviour, COPY_CREATE_LIMIT, CopyCreate};
 pub use checksum::{Algorithm, Checksum, body_checksum};
 pub use connector::WireConnector;
 pub use deadlines::{Deadlines, Retries};
 pub use dialect::{Dialect, VendorError, verdict_by_status};
 pub use document::element_text;
 pub use endpoint::parse_endpoint;
+pub use etag::EtagDigest;
 pub use exchange::{Exchange, Operation, Outcome, Traffic};
 pub use failure::{CredentialFailure, WireFailure};
-pub use integrity::{EtagDigest, IntegrityError};
+pub use integrity::IntegrityError;
 pub use settings::HttpSettings;
-pub use store::{Behaviour, COPY_CREATE_LIMIT, CopyCreate, WireStore};
+pub use store::WireStore;

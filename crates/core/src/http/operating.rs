@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use object_store::path::Path;
 use object_store::{Error, Result};
 
+use super::behaviour::Behaviour;
 use super::checksum::Checksum;
 use super::dialect::{self, Dialect, VendorError};
+use super::etag::{EtagDigest, EtagKnowledge};
 use super::exchange::{Exchange, Operation, Outcome, Traffic};
 use super::failure::{CredentialFailure, WireFailure};
-use super::integrity::{EtagDigest, EtagKnowledge, IntegrityError};
-use super::store::Behaviour;
+use super::integrity::IntegrityError;
 use super::trace::Trace;
 use crate::class::causes;
 use crate::conditions::ConditionGate;

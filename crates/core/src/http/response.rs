@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use object_store::client::{HttpError, HttpErrorKind};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connector::Attempt;
+use super::attempt::Attempt;
 use super::exchange::Outcome;
 
 /// A body that errors when the server pauses for longer than the deadline. Time in which nobody

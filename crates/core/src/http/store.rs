@@ -21,34 +21,23 @@ use object_store::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::behaviour::{Behaviour, COPY_CREATE_LIMIT, CopyCreate};
+use super::checked_body::CheckedBody;
 use super::dialect::Dialect;
+use super::etag::EtagKnowledge;
 use super::exchange::{Exchange, Operation, Outcome, Traffic};
 use super::failure::WireFailure;
-use super::integrity::{CheckedBody, EtagDigest, EtagKnowledge};
-use super::multipart::TracedUpload;
 use super::operating::{Operating, Shared};
 use super::shaping::ShapedUpload;
 use super::trace::Trace;
+use super::traced_upload::TracedUpload;
 use super::validate;
-use crate::conditions::{self, ConditionGate, Trust};
+use crate::conditions::{self, ConditionGate};
 use crate::reserved::RESERVED_PREFIX;
 use crate::{
     BlobStore, Capabilities, CapabilityReport, ErrorKind, Identity, Probe, Verdict,
     classify_default,
 };
-
-/// How a copy that must not overwrite is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CopyCreate {
-    /// The provider has it.
-    Native,
-    /// Read the source, then create the target. Bounded to [`COPY_CREATE_LIMIT`] bytes. Amazon S3
-    /// has no conditional copy, and the multipart way around that loses all attributes.
-    ReadAndCreate,
-}
-
-/// Largest object that [`CopyCreate::ReadAndCreate`] holds in memory.
-pub const COPY_CREATE_LIMIT: u64 = 64 << 20;
 
 /// Deletes under way at once, where each key is a request of its own.
 const SINGLE_DELETES: usize = 16;
@@ -57,43 +46,6 @@ const BULK_DELETES: usize = 4;
 /// Attempts at a create that meets another one in flight (Amazon's 409 `ConditionalRequestConflict`
 /// asks to "retry the upload"); with doubling pauses from 50 ms, about 0.8 s in all.
 const CREATE_ATTEMPTS: u32 = 5;
-
-/// What a backend crate decides about its store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Behaviour {
-    /// What the provider is said to do.
-    pub declared: Capabilities,
-    /// Whether a declared condition is believed, or probed before its first use.
-    pub trust: Trust,
-    /// How copies that must not overwrite are made.
-    pub copy_create: CopyCreate,
-    /// Whether the provider can list from after a key. Where it cannot, or does not list in key
-    /// order, listings with an offset are filtered here.
-    pub native_offset: bool,
-    /// Whether the client forgets to percent-encode keys in presigned URLs, as `object_store` 0.14.2
-    /// does for Google: a URL for `a%20b` then reads and writes `a b`.
-    pub encode_signed_keys: bool,
-    /// Check whole-object reads against the provider's checksum.
-    pub verify_reads: bool,
-    /// Whether `ETag`s serve as checksums.
-    pub etags: EtagDigest,
-}
-
-impl Behaviour {
-    /// Conservative in everything but integrity, which is on.
-    pub fn new(declared: Capabilities) -> Self {
-        Self {
-            declared,
-            trust: Trust::Probed,
-            copy_create: CopyCreate::Native,
-            native_offset: true,
-            encode_signed_keys: false,
-            verify_reads: true,
-            etags: EtagDigest::Never,
-        }
-    }
-}
 
 /// An `object_store` client as a [`BlobStore`]: errors carry the wire, reads are checked, limits
 /// are kept, conditions are only used where they hold.
