@@ -107,20 +107,17 @@ impl Chain {
     async fn set_up(&self) -> SharedCredentialsProvider {
         // A region must be given, or the chain looks for one at IMDS.
         let region = Region::new(self.region.clone());
-        match &self.profile {
-            // The profile that was named, and not what the environment has to say first.
-            Some(name) => {
-                let config = ProviderConfig::without_region().with_region(Some(region));
-                let profile = ProfileFileCredentialsProvider::builder();
-                SharedCredentialsProvider::new(
-                    profile.configure(&config).profile_name(name).build(),
-                )
-            }
-            None => {
-                let chain = DefaultCredentialsChain::builder().region(region).build().await;
-                SharedCredentialsProvider::new(chain)
-            }
+        // The profile that was named, and not what the environment has to say first.
+        if let Some(name) = &self.profile {
+            let config = ProviderConfig::without_region().with_region(Some(region));
+            let profile = ProfileFileCredentialsProvider::builder();
+            return SharedCredentialsProvider::new(
+                profile.configure(&config).profile_name(name).build(),
+            );
         }
+        SharedCredentialsProvider::new(
+            DefaultCredentialsChain::builder().region(region).build().await,
+        )
     }
 }
 
