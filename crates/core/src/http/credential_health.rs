@@ -58,3 +58,35 @@ impl CredentialHealth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::http::{Operation, Traffic};
+
+    fn attempt() -> Attempt {
+        Attempt {
+            trace: None,
+            operation: Operation::Get,
+            traffic: Traffic::Credential,
+            method: Method::GET,
+            authority: Some("sts.example.org".parse().unwrap()),
+            started: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn source_that_keeps_failing_is_left_alone_until_it_answers() {
+        let health = CredentialHealth::default();
+        for _ in 0..FAILURES {
+            health.check(&attempt()).expect("a blip is no outage");
+            health.note(&attempt(), false);
+        }
+        let error = health.check(&attempt()).expect_err("asked again at once");
+        assert_eq!(error.kind(), HttpErrorKind::Unknown, "which nobody repeats");
+        health.note(&attempt(), true);
+        health.check(&attempt()).expect("it answers again");
+    }
+}
