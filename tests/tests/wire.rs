@@ -473,6 +473,17 @@ async fn delete_is_repeated_if_the_connection_broke() {
     assert_eq!(server.requests().len(), 2);
 }
 
+/// The first delete may have landed although the second was refused for good.
+#[tokio::test]
+async fn delete_that_was_repeated_remembers_its_first_try() {
+    let slow_down = || amazon(503, "SlowDown", "Please reduce your request rate.");
+    let server = Scripted::in_order([Reply::hang_up(), slow_down()]).await.unwrap();
+    let store = store(Kind::TinyS3, &server, impatient());
+    let error = ask(&store, Ask::Delete).await.unwrap_err();
+    let verdict = store.classify(&error);
+    assert_eq!((verdict.class, verdict.effect), (THROTTLED, Effect::Unknown), "{error}");
+}
+
 /// The first attempt may have landed, whatever the last one was told.
 #[tokio::test]
 async fn effect_is_unknown_if_any_attempt_may_have_landed() {

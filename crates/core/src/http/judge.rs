@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, response};
+use http::{Method, StatusCode, response};
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody};
 
 use super::attempt::{Attempt, described};
@@ -58,8 +58,10 @@ impl WireConnector {
             if self.answers_with_document(attempt) {
                 return self.document(attempt, head, body).await;
             }
-            if let Some(unsound) = self.unsound_head(attempt, &mut head) {
-                return unsound;
+            if !self.dialect.is_sound(attempt.operation, &head.headers) {
+                let (outcome, vendor) = (Outcome::Nonsense(head.status), VendorError::default());
+                let passed_on = StatusCode::BAD_GATEWAY;
+                return self.failure(attempt, &mut head, outcome, &vendor, passed_on);
             }
             self.check_receipt(attempt, &head, sent).await?;
             self.note_checksum(attempt, &head);
@@ -90,28 +92,28 @@ impl WireConnector {
             && vendor.code.is_none()
             && matches!(status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN);
         let outcome = if foreign { Outcome::Nonsense(status) } else { Outcome::Answered(status) };
-        let maybe_applied = self.record(attempt, outcome, &head.headers, &vendor);
-        // What may have landed must not be repeated behind the caller's back.
-        if maybe_applied && attempt.operation.is_conditional() {
-            return Err(HttpError::new(HttpErrorKind::Unknown, Ambiguous(status)));
-        }
         let passed_on = if foreign { StatusCode::BAD_GATEWAY } else { status };
-        Ok(error_answer(&mut head, passed_on, &vendor))
+        self.failure(attempt, &mut head, outcome, &vendor, passed_on)
     }
 
-    /// Records an answer that is a failure; tells whether the request may have had its effect.
-    fn record(
+    /// Records an answer that is a failure, and makes `passed_on` of it for the layer above.
+    fn failure(
         &self,
         attempt: &Attempt,
+        head: &mut response::Parts,
         outcome: Outcome,
-        headers: &HeaderMap,
         vendor: &VendorError,
-    ) -> bool {
-        let exchange = described(attempt, outcome, headers, vendor);
+        passed_on: StatusCode,
+    ) -> Result<HttpResponse, HttpError> {
+        let exchange = described(attempt, outcome, &head.headers, vendor);
         let verdict = dialect::verdict(&*self.dialect, &exchange, attempt.operation);
         let maybe_applied = verdict.effect == Effect::Unknown;
         attempt.record(exchange, maybe_applied);
-        maybe_applied
+        // What may have landed must not be repeated behind the caller's back.
+        if maybe_applied && attempt.operation.is_conditional() {
+            return Err(HttpError::new(HttpErrorKind::Unknown, Ambiguous(head.status)));
+        }
+        Ok(error_answer(head, passed_on, vendor))
     }
 
     fn answers_with_document(&self, attempt: &Attempt) -> bool {
@@ -164,30 +166,8 @@ impl WireConnector {
             Some("Error") => self.dialect.vendor_error(&head.headers, &body),
             _ => VendorError::default(),
         };
-        let maybe_applied =
-            self.record(attempt, Outcome::Nonsense(head.status), &head.headers, &vendor);
-        if maybe_applied && attempt.operation.is_conditional() {
-            return Err(HttpError::new(HttpErrorKind::Unknown, Ambiguous(head.status)));
-        }
-        Ok(error_answer(&mut head, StatusCode::INTERNAL_SERVER_ERROR, &vendor))
-    }
-
-    /// A success whose head lacks what every object store sends with one.
-    fn unsound_head(
-        &self,
-        attempt: &Attempt,
-        head: &mut response::Parts,
-    ) -> Option<Result<HttpResponse, HttpError>> {
-        if self.dialect.is_sound(attempt.operation, &head.headers) {
-            return None;
-        }
-        let vendor = VendorError::default();
         let outcome = Outcome::Nonsense(head.status);
-        let maybe_applied = self.record(attempt, outcome, &head.headers, &vendor);
-        if maybe_applied && attempt.operation.is_conditional() {
-            return Some(Err(HttpError::new(HttpErrorKind::Unknown, Ambiguous(head.status))));
-        }
-        Some(Ok(error_answer(head, StatusCode::BAD_GATEWAY, &vendor)))
+        self.failure(attempt, &mut head, outcome, &vendor, StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// Keeps what is sent, to compare the provider's receipt with; memory is shared, not copied.

@@ -175,11 +175,12 @@ impl Operating {
                 .collect();
         }
         let (attempts, exchange) = trace.last();
-        let text = results.into_iter().find_map(Result::err).map(|error| error.to_string());
-        let verdict = match &exchange {
-            Some(exchange) => dialect::verdict(&*self.0.dialect, exchange, trace.operation),
+        let error = results.into_iter().find_map(Result::err);
+        let verdict = match &error {
+            Some(error) => self.verdict(trace, attempts, exchange.as_ref(), error),
             None => Verdict { certain: false, ..Verdict::fault(Fault::Down, Effect::Unknown) },
         };
+        let text = error.map(|error| error.to_string());
         let remedy = exchange.as_ref().and_then(|exchange| self.remedy(exchange));
         let store = self.0.dialect.store();
         keys.into_iter()

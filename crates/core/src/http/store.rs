@@ -176,20 +176,20 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
 
     /// Deletes one batch; gives one result for each key, in order.
     async fn delete_batch(self, keys: Vec<Path>) -> Vec<Result<Path>> {
-        let (trace, results) = self.try_delete(&keys).await;
-        let broken = matches!(trace.last().1, Some(Exchange { outcome: Outcome::Broken(_), .. }));
+        // One trace for both tries: what the first may have done is not forgotten by the second.
+        let trace = Arc::new(Trace::new(Operation::Delete).with_keys(&keys));
+        let mut results = self.try_delete(&trace, &keys).await;
         // A connection that broke before any answer is often one that had been idle for too long.
         // `object_store` repeats a put then, but no delete, though a key cannot be deleted twice.
-        let (trace, results) = if broken { self.try_delete(&keys).await } else { (trace, results) };
+        if matches!(trace.last().1, Some(Exchange { outcome: Outcome::Broken(_), .. })) {
+            results = self.try_delete(&trace, &keys).await;
+        }
         self.operating.per_key(&trace, keys, results)
     }
 
-    async fn try_delete(&self, keys: &[Path]) -> (Arc<Trace>, Vec<Result<Path>>) {
-        let trace = Arc::new(Trace::new(Operation::Delete).with_keys(keys));
+    async fn try_delete(&self, trace: &Arc<Trace>, keys: &[Path]) -> Vec<Result<Path>> {
         let keys: Vec<_> = keys.iter().cloned().map(Ok).collect();
-        let deleting = self.inner.delete_stream(stream::iter(keys).boxed()).collect();
-        let results = trace.scope(deleting).await;
-        (trace, results)
+        trace.scope(self.inner.delete_stream(stream::iter(keys).boxed()).collect()).await
     }
 
     fn delete_batches(&self) -> (usize, usize) {
