@@ -204,13 +204,9 @@ pub(crate) fn to_json(error: &Error) -> Value {
     })
 }
 
-/// Real chains are below ten levels.
-const DEEPEST_CAUSE: usize = 32;
-
 /// The texts of the causes, without what was said above them.
 fn causes(error: &Error) -> Vec<String> {
-    let chain = std::iter::successors(error.source(), |cause| below(*cause)).take(DEEPEST_CAUSE);
-    let chain: Vec<_> = chain.collect();
+    let chain: Vec<_> = lifeboat::causes(error).skip(1).collect();
     let wire = chain.iter().position(|cause| cause.is::<WireFailure>());
     let told = match wire {
         // What lies below repeats it at length, and would show the queries of URLs. Where nothing
@@ -268,12 +264,9 @@ fn own_text(cause: &(dyn StdError + 'static), remedy: Option<&str>) -> String {
     }
 }
 
-/// The next level: `io::Error::source` skips the error it wraps, `get_ref` does not.
+/// The next level of a chain of causes.
 fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => Some(inner),
-        None => error.source(),
-    }
+    lifeboat::causes(error).nth(1)
 }
 
 #[cfg(test)]
