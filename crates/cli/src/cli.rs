@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::size::parse_size;
+use crate::size::{parse_duration, parse_size};
 
 /// The end of `--help`.
 const AFTER_HELP: &str = "\
@@ -22,7 +22,7 @@ Output:
   {\"error\": {\"kind\", \"message\", \"backend\", \"key\", \"remedy\", \"causes\"}} on standard error.
 
 Exit codes:
-  0    success
+  0    success; of a drill: no request failed, nothing was lost, all sides are equal
   1    some of several things failed, or a failure that no other code names: the object exists
        already or has changed, this machine failed (disk, permissions of files)
   2    usage or configuration: an unknown backend, provider or region, an invalid request or range
@@ -30,13 +30,28 @@ Exit codes:
   4    not found: an object, a bucket, a file
   5    denied: the credentials may not do this
   6    the provider, or the path to it, is unavailable
-  7    integrity: what was read is not what was written
+  7    integrity: what was read is not what was written; of a drill: something was lost, stale or
+       came back, or the sides differ
   8    not supported by the provider, or beyond its limits
   130  interrupted";
 
-/// Lists, copies, verifies and checks objects at any object storage provider.
+/// The end of `drill --help`.
+const DRILL_HELP: &str = "\
+Without --config the drill needs nothing: it starts two S3 endpoints of its own on loopback, breaks
+the first of them on the wire and heals it. With --config (which must be given; a file that merely
+lies there is not taken) it runs against the first two or more configured backends, below
+.lifeboat/drill, and removes what it wrote. The outage is then injected on this side: the provider
+notices nothing.
+
+Scenarios: refused (connections are refused), blackhole (accepted, and nothing passes), hang (requests
+have their effect, no answer comes), reset (in place of answers, then within bodies), slow (a hundred
+times slower), errors (500 and 503), throttle (503 SlowDown), credentials (expired, unknown),
+locked-out (403 for everything), dns (the name does not resolve), flap (gone and back eight times),
+aws-2017-02-28 and aws-2025-10-20 (after Amazon's public summaries of these outages, compressed).";
+
+/// Keeps objects at two providers, so that the outage of either is a non-event, and proves it.
 ///
-/// Backends are named in a configuration file (lifeboat.toml) or given as URLs. Try `lifeboat demo`
+/// Backends are named in a configuration file (lifeboat.toml) or given as URLs. Try `lifeboat drill`
 /// first: it needs neither an account nor a configuration.
 #[derive(Debug, Parser)]
 #[command(name = "lifeboat", version, after_help = AFTER_HELP, max_term_width = 100)]
@@ -68,6 +83,12 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Rehearse an outage: a mixed load, a primary that breaks on schedule, and a check of every object
+    Drill(Drill),
+    /// Show how the configured backends are: health, journal, seeding
+    Status(Status),
+    /// Look at what backends have missed, and bring it to them
+    Journal(Journal),
     /// Show the providers that Lifeboat knows: owner, jurisdiction, regions, endpoints
     Providers(Providers),
     /// Check backends: reachable, authenticated, writable, clock, capabilities, latency
@@ -90,6 +111,63 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page, or write one page per command into a folder
     Man(Man),
+}
+
+/// Arguments of `drill`.
+#[derive(Debug, Args)]
+#[command(after_help = DRILL_HELP)]
+pub(crate) struct Drill {
+    /// What breaks; several with commas, or all
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "blackhole",
+          value_parser = scenario_names())]
+    pub(crate) scenario: Vec<String>,
+    /// How long each load lasts; the outage fills the middle of it [default: 20, and 10 for several]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(3..=86_400))]
+    pub(crate) seconds: Option<u64>,
+    /// Requests that are due in a second, whether earlier ones have ended or not
+    #[arg(long, value_name = "N", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) rate: u32,
+    /// Write a page with plots; it needs nothing from elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Do the same to a naive fallback over plain `object_store` clients, and show both; after a black
+    /// hole this waits until it has noticed the outage, which takes three minutes
+    #[arg(long)]
+    pub(crate) compare_naive: bool,
+    /// How long a write may still land after its client gave up, such as 15m: markers of ambiguous
+    /// writes stay for so long [default: as configured; the length of the outage without --config]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) quarantine: Option<std::time::Duration>,
+    /// Which requests are drawn: the same seed, the same requests
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// Arguments of `journal`.
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    #[command(subcommand)]
+    pub(crate) action: JournalAction,
+}
+
+/// What to do with the journal.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum JournalAction {
+    /// List the markers: which backend may lack the latest state of which key
+    Ls,
+    /// Bring to every backend what it has missed, as far as the others have it
+    Replay,
+    /// List what was written on two sides at once, and where the loser is kept
+    Conflicts,
 }
 
 /// Arguments of `providers`.
@@ -235,6 +313,12 @@ pub(crate) struct Man {
     /// Write one page per command into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// The scenarios, and all of them.
+fn scenario_names() -> clap::builder::PossibleValuesParser {
+    let names = lifeboat_drill::Scenario::ALL.into_iter().map(lifeboat_drill::Scenario::name);
+    clap::builder::PossibleValuesParser::new(names.chain(["all"]))
 }
 
 /// Reads two letters, as of ISO 3166-1 alpha-2.

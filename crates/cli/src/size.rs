@@ -75,6 +75,12 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// Reads a duration: `90s`, `15m`, `1h 30m`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is no duration; give one such as 90s or 15m"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +92,12 @@ mod tests {
         assert_eq!(human_size(1024), "1.0 KiB");
         assert_eq!(human_size((1 << 20) - 1), "1.0 MiB");
         assert_eq!(human_size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("15m"), Ok(Duration::from_mins(15)));
+        assert!(parse_duration("15").is_err() && parse_duration("soon").is_err());
     }
 
     #[test]

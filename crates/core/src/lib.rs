@@ -37,6 +37,7 @@ pub mod http;
 mod identity;
 mod prefix;
 mod reserved;
+pub mod stamp;
 mod store;
 
 pub use adapter::AnyStore;
@@ -47,6 +48,7 @@ pub use error::{Error, ErrorKind};
 pub use identity::{Identity, Jurisdiction};
 pub use prefix::Prefixed;
 pub use reserved::{RESERVED_PREFIX, is_reserved};
+pub use stamp::{Stamp, VersionTag};
 pub use store::{BlobStore, Probe};
 
 #[cfg(doctest)]

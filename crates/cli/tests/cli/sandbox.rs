@@ -13,7 +13,7 @@ pub(crate) const SECRET: &str = "lifeboat-secret";
 /// A folder to run the command in, and perhaps an endpoint.
 pub(crate) struct Sandbox {
     folder: TempDir,
-    server: Option<TinyS3>,
+    servers: Vec<TinyS3>,
 }
 
 /// What a run came to. Texts have the folder and the port replaced by `DIR` and `PORT`.
@@ -27,27 +27,44 @@ pub(crate) struct Run {
 impl Sandbox {
     /// A folder without a configuration.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), server: None }
+        Self { folder: tempfile::tempdir().unwrap(), servers: Vec::new() }
     }
 
     /// A folder whose configuration names an S3 endpoint as `tiny`, and memory as `scratch`.
     pub(crate) async fn with_s3(options: Options) -> Self {
-        let server = TinyS3::start(options.bucket("data")).await.unwrap();
-        let sandbox = Self { folder: tempfile::tempdir().unwrap(), server: Some(server) };
-        let url = sandbox.server().url();
-        sandbox.write(
-            "lifeboat.toml",
-            format!(
-                "[[backend]]\nname = \"tiny\"\nprovider = \"s3\"\nbucket = \"data\"\n\
-                 region = \"us-east-1\"\nendpoint = \"{url}\"\nallow_http = true\n\
-                 credentials = {{ env = \"TINY\" }}\n"
-            ),
-        );
+        Self::with_servers(&["tiny"], options).await
+    }
+
+    /// A folder whose configuration names two S3 endpoints, as `tiny` and `other`.
+    pub(crate) async fn with_two_s3(options: Options) -> Self {
+        Self::with_servers(&["tiny", "other"], options).await
+    }
+
+    async fn with_servers(names: &[&str], options: Options) -> Self {
+        let mut sandbox = Self::empty();
+        let mut text = String::new();
+        for name in names {
+            let server = TinyS3::start(options.clone().bucket("data")).await.unwrap();
+            let backend = format!(
+                "[[backend]]\nname = \"{name}\"\nprovider = \"s3\"\nbucket = \"data\"\n\
+                 region = \"us-east-1\"\nendpoint = \"{}\"\nallow_http = true\n\
+                 credentials = {{ env = \"TINY\" }}\n",
+                server.url()
+            );
+            text.push_str(&backend);
+            sandbox.servers.push(server);
+        }
+        sandbox.write("lifeboat.toml", text);
         sandbox
     }
 
+    /// The only server, or the first.
     pub(crate) fn server(&self) -> &TinyS3 {
-        self.server.as_ref().unwrap()
+        &self.servers[0]
+    }
+
+    pub(crate) fn servers(&self) -> &[TinyS3] {
+        &self.servers
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -94,10 +111,9 @@ impl Sandbox {
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes).into_owned();
             let text = text.replace(&*self.folder.path().to_string_lossy(), "DIR");
-            match &self.server {
-                Some(server) => text.replace(&server.address().port().to_string(), "PORT"),
-                None => text,
-            }
+            self.servers.iter().fold(text, |text, server| {
+                text.replace(&server.address().port().to_string(), "PORT")
+            })
         };
         let run = Run {
             code: output.status.code(),

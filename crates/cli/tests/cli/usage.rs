@@ -8,14 +8,28 @@ use crate::sandbox::Sandbox;
 #[test]
 fn help_documents_every_command_and_exit_code() {
     let help = Sandbox::empty().run(&["--help"]).ok();
-    for command in
-        ["providers", "check", "ls", "cat", "put", "cp", "rm", "stat", "demo", "completions", "man"]
-    {
+    let commands = [
+        "drill",
+        "status",
+        "journal",
+        "providers",
+        "check",
+        "ls",
+        "cat",
+        "put",
+        "cp",
+        "rm",
+        "stat",
+        "demo",
+        "completions",
+        "man",
+    ];
+    for command in commands {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing:\n{help}");
     }
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();
     assert_snapshot!(codes, @r#"
-0    success
+0    success; of a drill: no request failed, nothing was lost, all sides are equal
 1    some of several things failed, or a failure that no other code names: the object exists
      already or has changed, this machine failed (disk, permissions of files)
 2    usage or configuration: an unknown backend, provider or region, an invalid request or range
@@ -23,7 +37,8 @@ fn help_documents_every_command_and_exit_code() {
 4    not found: an object, a bucket, a file
 5    denied: the credentials may not do this
 6    the provider, or the path to it, is unavailable
-7    integrity: what was read is not what was written
+7    integrity: what was read is not what was written; of a drill: something was lost, stale or
+     came back, or the sides differ
 8    not supported by the provider, or beyond its limits
 130  interrupted
 "#);

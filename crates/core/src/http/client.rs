@@ -1,12 +1,14 @@
 //! The `reqwest` client under every store.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::HttpSettings;
+use super::resolver::Resolver;
 use crate::{Error, ErrorKind};
 
 /// Idle connections are closed by us before the other side does it: Amazon and Azure do so after
@@ -27,7 +29,7 @@ pub(super) fn client_builder(settings: &HttpSettings) -> Result<reqwest::ClientB
         .no_deflate()
         .pool_idle_timeout(LONGEST_IDLE)
         .user_agent(settings.user_agent.as_str())
-        .dns_resolver(Arc::new(ShuffledDns));
+        .dns_resolver(Arc::new(ShuffledDns(settings.resolver.clone())));
     for pem in &settings.ca_certificates {
         let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
             configuration("a CA certificate cannot be read", "give PEM text", error)
@@ -42,20 +44,30 @@ pub(super) fn configuration(message: &str, remedy: &str, source: reqwest::Error)
     Error::new(ErrorKind::Configuration, message).with_remedy(remedy).with_source(source)
 }
 
-/// Resolves names with the system's resolver and shuffles the addresses, so that parallel
-/// connections spread over a provider's front ends instead of all hitting the first.
+/// Resolves names with the system's resolver, or the one of the settings, and shuffles the
+/// addresses, so that parallel connections spread over a provider's front ends instead of all
+/// hitting the first.
 #[derive(Debug)]
-struct ShuffledDns;
+struct ShuffledDns(Option<Resolver>);
 
 impl Resolve for ShuffledDns {
     fn resolve(&self, name: Name) -> Resolving {
+        let own = self.0.as_ref().map(|resolver| resolver.resolve(name.as_str()));
         Box::pin(async move {
             use rand::seq::SliceRandom;
-            let mut addresses: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let mut addresses = match own {
+                Some(own) => own.await?,
+                None => ask_system(name.as_str()).await?,
+            };
             addresses.shuffle(&mut rand::rng());
-            let addresses: Addrs = Box::new(addresses.into_iter());
+            // The port is the URL's; it is filled in by the caller.
+            let addresses: Addrs =
+                Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)
         })
     }
+}
+
+async fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
+    Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Deadlines, Retries};
+use super::{Deadlines, Resolver, Retries};
 
 /// How a backend's HTTP client behaves.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct HttpSettings {
     pub proxy: Option<String>,
     /// Certificates of private authorities in PEM, trusted beside the system's.
     pub ca_certificates: Vec<Vec<u8>>,
+    /// Looks up host names; the system does if not set.
+    pub resolver: Option<Resolver>,
     /// What Lifeboat calls itself.
     pub user_agent: String,
     /// Bounds on one attempt.
@@ -30,6 +32,7 @@ impl fmt::Debug for HttpSettings {
             .field("allow_http", &self.allow_http)
             .field("proxy", &self.proxy.as_ref().map(|_| "***"))
             .field("ca_certificates", &self.ca_certificates.len())
+            .field("resolver", &self.resolver)
             .field("deadlines", &self.deadlines)
             .field("retries", &self.retries)
             .finish_non_exhaustive()
@@ -42,6 +45,7 @@ impl Default for HttpSettings {
             allow_http: false,
             proxy: None,
             ca_certificates: Vec::new(),
+            resolver: None,
             user_agent: concat!("lifeboat/", env!("CARGO_PKG_VERSION")).into(),
             deadlines: Deadlines::default(),
             retries: Retries::default(),

@@ -18,6 +18,7 @@
 //! ```
 
 mod connection;
+mod presets;
 mod reply;
 
 use std::collections::VecDeque;

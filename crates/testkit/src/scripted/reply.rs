@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Response;
 
+use crate::http_client::{Body, full};
 use crate::xml::Document;
 
 /// How an answer is given.
@@ -131,5 +133,16 @@ impl Reply {
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
+    }
+
+    /// The reply as a correct server gives it: its manner is left out.
+    pub(crate) async fn respond(self) -> Response<Body> {
+        tokio::time::sleep(self.delay).await;
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(name, value);
+        }
+        // A status or header that cannot be sent is a mistake in the script.
+        response.body(full(self.body)).unwrap_or_else(|_| Response::new(full("")))
     }
 }

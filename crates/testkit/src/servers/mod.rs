@@ -201,6 +201,16 @@ impl Server {
     ///
     /// [`Error::Io`] when the operating system refuses.
     pub async fn stop(mut self) -> Result<()> {
+        self.shut_down().await
+    }
+
+    /// As [`stop`](Self::stop), but the data are kept for a [`restart`](Self::restart). This is an outage for servers that
+    /// lose their latest writes when they are killed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the operating system refuses.
+    pub async fn shut_down(&mut self) -> Result<()> {
         self.front = None;
         match self.process.take() {
             Some(mut process) => process.terminate().await,

@@ -4,6 +4,7 @@
 mod faults;
 #[cfg(feature = "testbed")]
 mod gcs_xml;
+mod interposer;
 mod plain;
 #[cfg(all(feature = "testbed", unix))]
 mod servers;

@@ -1,0 +1,195 @@
+//! `lifeboat drill`: outages on purpose. What a drill is lives in `lifeboat-drill`; here it is asked
+//! for, watched (`chart`) and reported (`results`).
+
+mod chart;
+mod results;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat::{BlobStore, Error, ErrorKind};
+use lifeboat_drill::{DrillError, Outcome, Plan, Report, Scenario, Site, settings};
+use lifeboat_failover::Settings;
+
+use crate::cli::Drill;
+use crate::context::{Context, failover_settings};
+use crate::exit::{Exit, Failure, Result, message};
+use chart::Chart;
+
+/// How long each load lasts where it is the only one.
+const ONE: Duration = Duration::from_secs(20);
+
+/// How long each lasts where there are several: all of them within some minutes.
+const SEVERAL: Duration = Duration::from_secs(10);
+
+/// Longer than a client with the defaults of `object_store` needs to notice a black hole: 180 s.
+const NAIVE_PATIENCE: Duration = Duration::from_mins(5);
+
+/// How long removing what a drill wrote may take after Ctrl-C: a part of what that is given.
+const CLEAN_UP: Duration = Duration::from_secs(10);
+
+/// Runs the drills one after the other.
+pub(crate) async fn run(context: &Context, arguments: &Drill) -> Result {
+    let scenarios = scenarios(&arguments.scenario)?;
+    let place = Place::of(context)?;
+    let length = if scenarios.len() == 1 { ONE } else { SEVERAL };
+    let length = arguments.seconds.map_or(length, Duration::from_secs);
+    place.introduce(context);
+    let mut report = Report::default();
+    for scenario in scenarios {
+        let mut plan = Plan::new(scenario);
+        (plan.length, plan.rate, plan.seed) = (length, arguments.rate, arguments.seed);
+        report.add(place.drill(context, arguments, plan).await?);
+    }
+    if let Some(file) = &arguments.report {
+        let doing = || format!("cannot write {}", file.display());
+        std::fs::write(file, report.to_html()).map_err(|error| Failure::local(doing(), error))?;
+    }
+    results::show(context, &report)?;
+    match verdict(&report) {
+        Exit::Ok => Ok(()),
+        exit => Err(Failure::Reported(exit)),
+    }
+}
+
+fn scenarios(names: &[String]) -> Result<Vec<Scenario>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(Scenario::ALL.into());
+    }
+    let scenarios = names.iter().map(|name| name.parse::<Scenario>());
+    let scenarios: std::result::Result<Vec<_>, _> = scenarios.collect();
+    scenarios.map_err(|error| Failure::usage(error.to_string(), "see `lifeboat drill --help`"))
+}
+
+/// Data that is wrong weighs more than requests that failed.
+fn verdict(report: &Report) -> Exit {
+    let harmed = |outcome: &Outcome| !outcome.findings.is_clean() || !outcome.converged;
+    match report.passed() {
+        true => Exit::Ok,
+        false if report.outcomes().iter().any(harmed) => Exit::Integrity,
+        false => Exit::Failed,
+    }
+}
+
+/// Where the drills take place.
+enum Place {
+    Embedded,
+    Configured { backends: Vec<Arc<dyn BlobStore>>, settings: Box<Settings> },
+}
+
+impl Place {
+    fn of(context: &Context) -> Result<Self> {
+        let Some(fleet) = context.named_fleet()? else { return Ok(Self::Embedded) };
+        if let Some((_, error)) = fleet.failures().next() {
+            let told = Error::new(error.kind(), message(error));
+            return Err(told.with_remedy("a drill needs every configured backend").into());
+        }
+        let backends: Vec<_> = fleet.backends().map(|(_, store)| Arc::clone(store)).collect();
+        // Says now, rather than after the introduction, that they are too few.
+        Site::over(&backends, "unused")?;
+        let settings = Box::new(failover_settings(&fleet));
+        Ok(Self::Configured { backends, settings })
+    }
+
+    fn introduce(&self, context: &Context) {
+        context.output.note(&match self {
+            Self::Embedded => "two S3 endpoints of the drill's own on loopback; the first breaks \
+                               on the wire"
+                .to_owned(),
+            Self::Configured { backends, .. } => {
+                let names: Vec<_> = backends.iter().map(|store| store.identity().name()).collect();
+                format!(
+                    "below .lifeboat/drill of {}; the outage of the first is injected on this side",
+                    names.join(" and ")
+                )
+            }
+        });
+    }
+
+    async fn site(&self) -> Result<Site> {
+        Ok(match self {
+            Self::Embedded => Site::embedded().await?,
+            Self::Configured { backends, .. } => {
+                Site::over(backends, &format!("{:016x}", rand::random::<u64>()))?
+            }
+        })
+    }
+
+    fn settings(&self, arguments: &Drill, plan: &Plan) -> Settings {
+        let mut settings = match self {
+            Self::Embedded => settings(plan.length),
+            Self::Configured { settings, .. } => (**settings).clone(),
+        };
+        if let Some(quarantine) = arguments.quarantine {
+            settings.quarantine = quarantine;
+        }
+        settings
+    }
+
+    /// One scenario, and the same with a naive fallback if that was asked for.
+    async fn drill(&self, context: &Context, arguments: &Drill, mut plan: Plan) -> Result<Outcome> {
+        let settings = self.settings(arguments, &plan);
+        // Nothing can be settled before the markers of ambiguous writes may go.
+        plan.settle_within += settings.quarantine;
+        let site = self.site().await?;
+        let chart = Chart::new(context, plan.scenario.name(), plan.length);
+        let outcome = tidily(context, &site, site.drill(&plan, settings, &chart)).await?;
+        drop(chart);
+        if !arguments.compare_naive {
+            return Ok(outcome);
+        }
+        (plan.hold, plan.drain_within) = (Some(NAIVE_PATIENCE), NAIVE_PATIENCE);
+        let site = self.site().await?;
+        let chart = Chart::new(context, &format!("{}, naive", plan.scenario), plan.length);
+        let naive = tidily(context, &site, site.drill_naive(&plan, &chart)).await?;
+        Ok(outcome.with_naive(naive))
+    }
+}
+
+/// Carries out a drill, and removes what it wrote, also if it is interrupted.
+async fn tidily(
+    context: &Context,
+    site: &Site,
+    drill: impl Future<Output = std::result::Result<Outcome, DrillError>>,
+) -> Result<Outcome> {
+    let outcome = tokio::select! {
+        biased;
+        () = context.interrupt.wait() => Err(Failure::Interrupted),
+        outcome = drill => outcome.map_err(failure),
+    };
+    match tokio::time::timeout(CLEAN_UP, site.clean_up()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => context.output.note(&format!("cannot remove what was written: {error}")),
+        Err(_) => context.output.note("what was written below .lifeboat/drill is not all removed"),
+    }
+    outcome
+}
+
+fn failure(error: DrillError) -> Failure {
+    let (kind, text) = (kind(&error), error.to_string());
+    match error {
+        DrillError::Build(error) => error.into(),
+        error => Error::new(kind, text).with_source(error).into(),
+    }
+}
+
+fn kind(error: &DrillError) -> ErrorKind {
+    match error {
+        DrillError::Unhealthy(_) | DrillError::Audit(_) => ErrorKind::Unavailable,
+        _ => ErrorKind::Local,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_stands_for_every_scenario_wherever_it_is_said() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(scenarios(&names(&["dns", "all"])).ok().map(|all| all.len()), Some(13));
+        let two = scenarios(&names(&["dns", "flap"])).unwrap_or_default();
+        assert_eq!(two, [Scenario::Dns, Scenario::Flap]);
+    }
+}

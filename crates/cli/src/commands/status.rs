@@ -1,0 +1,200 @@
+//! `lifeboat status`: how the configured backends are, and what they have missed.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use futures::future::join_all;
+use lifeboat::{BlobStore, Error, transfer::describe};
+use lifeboat_failover::{BackendStatus, Failover, JournalStatus, Status};
+use object_store::path::Path;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli;
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Result, message, to_json};
+use crate::output::{Table, escape, print_document, print_record, print_text};
+
+/// How often `--watch` looks: often enough to follow a catch-up, rarely enough to cost nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Clears the screen and goes to its top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Shows it once, or again and again.
+pub(crate) async fn run(context: &Context, arguments: &cli::Status) -> Result {
+    let fleet = context.fleet()?;
+    let failover = context.failover(&fleet)?;
+    let stores: Vec<_> = fleet.backends().map(|(_, store)| store.as_ref()).collect();
+    let shown = loop {
+        let snapshot = Snapshot::take(&failover, &stores).await;
+        snapshot.show(context, arguments.watch)?;
+        if !arguments.watch {
+            break snapshot;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    failover.close().await;
+    match shown.exit() {
+        Exit::Ok => Ok(()),
+        exit => Err(Failure::Reported(exit)),
+    }
+}
+
+/// One look.
+#[derive(Serialize)]
+struct Snapshot {
+    backends: Vec<Backend>,
+    journal: Journal,
+}
+
+#[derive(Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a document for programs: each holds or does not"
+)]
+struct Backend {
+    id: String,
+    name: String,
+    reachable: bool,
+    latency_ms: Option<f64>,
+    health: &'static str,
+    settling: bool,
+    seeded: bool,
+    /// Whether its journal was read: otherwise it may know of more that others have missed.
+    journal_read: bool,
+    /// Keys of which it may lack the latest state.
+    behind: u64,
+    last_fault: Option<String>,
+    error: Option<Value>,
+    #[serde(skip)]
+    failure: Option<Error>,
+}
+
+#[derive(Serialize)]
+struct Journal {
+    markers: u64,
+    keys: u64,
+    quarantined: u64,
+    oldest_ms: Option<u64>,
+    /// Backends whose journals were not read.
+    unread: Vec<String>,
+}
+
+impl Snapshot {
+    async fn take(failover: &Failover, stores: &[&dyn BlobStore]) -> Self {
+        // Journals that cannot be read are told with the backends; nothing is changed by looking.
+        let (probes, _) =
+            tokio::join!(join_all(stores.iter().map(|store| store.probe())), failover.journal());
+        let Status { backends, journal, .. } = failover.status();
+        let journal = Journal::new(&journal, &backends);
+        let all = backends.into_iter().zip(stores).zip(probes);
+        let backends = all.map(|((status, store), probe)| Backend::new(status, *store, probe));
+        Self { backends: backends.collect(), journal }
+    }
+
+    fn show(&self, context: &Context, watch: bool) -> Result {
+        match (context.output.json, watch) {
+            (true, false) => print_document(self),
+            (true, true) => print_record(self),
+            (false, true) if std::io::stdout().is_terminal() => {
+                print_text(&format!("{CLEAR}{}", self.in_words()))
+            }
+            (false, _) => print_text(&self.in_words()),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let mut table = Table::new(&[
+            "backend",
+            "reachable",
+            ">ms",
+            "health",
+            "seeded",
+            "journal",
+            ">behind",
+            "last fault",
+        ]);
+        for backend in &self.backends {
+            table.row([
+                backend.name.clone(),
+                yes(backend.reachable),
+                backend.latency_ms.map_or("-".into(), |latency| format!("{latency:.1}")),
+                if backend.settling { "settling" } else { backend.health }.to_owned(),
+                yes(backend.seeded),
+                if backend.journal_read { "read" } else { "UNREAD" }.to_owned(),
+                backend.behind.to_string(),
+                backend.last_fault.clone().unwrap_or_else(|| "-".into()),
+            ]);
+        }
+        let failures = self.backends.iter().filter_map(|backend| backend.failure.as_ref());
+        let failures = failures.map(|failure| format!("{}\n", escape(&message(failure))));
+        table.render() + &failures.collect::<String>() + &self.journal.in_words()
+    }
+
+    /// What the backends that do not answer failed of.
+    fn exit(&self) -> Exit {
+        Exit::of_all(false, self.backends.iter().filter_map(|backend| backend.failure.as_ref()))
+    }
+}
+
+impl Backend {
+    fn new(
+        status: BackendStatus,
+        store: &dyn BlobStore,
+        probe: object_store::Result<lifeboat::Probe>,
+    ) -> Self {
+        let probe = probe.map_err(|error| describe(store, &Path::ROOT, error));
+        let error = probe.as_ref().err().map(to_json);
+        Self {
+            id: status.id,
+            name: status.name,
+            reachable: probe.is_ok(),
+            latency_ms: probe.as_ref().ok().map(|probe| probe.latency.as_secs_f64() * 1e3),
+            health: status.health.as_str(),
+            settling: status.settling,
+            seeded: status.seeded,
+            journal_read: status.journal_read,
+            behind: status.dirty_keys,
+            last_fault: status.last_fault,
+            error,
+            failure: probe.err(),
+        }
+    }
+}
+
+impl Journal {
+    fn new(journal: &JournalStatus, backends: &[BackendStatus]) -> Self {
+        let unread = backends.iter().filter(|backend| !backend.journal_read);
+        Self {
+            markers: journal.markers,
+            keys: journal.keys,
+            quarantined: journal.quarantined,
+            oldest_ms: journal.oldest_ms,
+            unread: unread.map(|backend| backend.name.clone()).collect(),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let mut parts = match self.markers {
+            0 => vec!["journal: empty".to_owned()],
+            markers => vec![format!("journal: {markers} markers for {} keys", self.keys)],
+        };
+        if let Some(age) = self.oldest_ms {
+            let age = humantime::format_duration(Duration::from_secs(age / 1000));
+            parts.push(format!("the oldest {age} old"));
+        }
+        if self.quarantined > 0 {
+            parts.push(format!("{} in quarantine", self.quarantined));
+        }
+        if !self.unread.is_empty() {
+            parts.push(format!("not read: {}", self.unread.join(" and ")));
+        }
+        let text = parts.join(", ");
+        escape(&text).into_owned() + "\n"
+    }
+}
+
+fn yes(holds: bool) -> String {
+    if holds { "yes" } else { "NO" }.to_owned()
+}

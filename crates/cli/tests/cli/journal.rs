@@ -1,0 +1,82 @@
+//! What backends have missed, shown and brought to them by the real command.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lifeboat::s3::{Credentials, S3Builder, StaticKey};
+use lifeboat_failover::Failover;
+use lifeboat_testkit::s3::{Options, TinyS3};
+use object_store::ObjectStoreExt;
+
+use crate::sandbox::{SECRET, Sandbox};
+
+/// Markers must be some seconds old before they are replayed, so that every process knows of them.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn store(name: &str, url: String) -> Arc<dyn lifeboat::BlobStore> {
+    let key = StaticKey::new("lifeboat", SECRET);
+    let builder = S3Builder::compatible("s3", url, "data", "us-east-1").with_id(name);
+    let builder = builder.with_allow_http(true).with_credentials(Credentials::Static(key));
+    Arc::new(builder.build().unwrap())
+}
+
+/// Writes through a failover whose first backend is down.
+async fn write_while_the_first_is_down(other: &TinyS3) {
+    let failover = Failover::builder()
+        .seeded_backend(store("tiny", "http://127.0.0.1:1".into()))
+        .seeded_backend(store("other", other.url()))
+        .build()
+        .unwrap();
+    failover.put(&"a".into(), "1".into()).await.unwrap();
+    failover.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_of_healthy_backends_says_so_and_of_a_dead_one_exits_with_6() {
+    let sandbox = Sandbox::with_two_s3(Options::default()).await;
+    let report = sandbox.run(&["status", "--json"]).json();
+    for (number, name) in ["tiny", "other"].into_iter().enumerate() {
+        let backend = &report["backends"][number];
+        assert_eq!((&backend["name"], &backend["reachable"]), (&name.into(), &true.into()));
+        assert_eq!((&backend["health"], &backend["behind"]), (&"serving".into(), &0.into()));
+        assert_eq!(backend["journal_read"], true);
+    }
+    assert_eq!(report["journal"]["markers"], 0);
+    let text = sandbox.run(&["status"]).ok();
+    assert!(text.ends_with("journal: empty\n"), "{text}");
+
+    let toml = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
+    sandbox.write("lifeboat.toml", toml.replacen(&sandbox.server().url(), "http://127.0.0.1:1", 1));
+    let run = sandbox.run(&["status"]);
+    assert!(run.stdout.contains("not read: tiny") && run.code == Some(6), "{run:?}");
+    let run = sandbox.run(&["status", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["backends"][0]["error"]["kind"], "unavailable");
+    assert_eq!(report["backends"][1]["reachable"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_has_missed_is_listed_and_replayed() {
+    let sandbox = Sandbox::with_two_s3(Options::default()).await;
+    let [first, other] = sandbox.servers() else { panic!("two servers") };
+    let text = sandbox.run(&["journal", "ls"]).ok();
+    assert_eq!(text, "no backend has missed anything that the reachable journals know of\n");
+    write_while_the_first_is_down(other).await;
+
+    let text = sandbox.run(&["journal", "ls"]).ok();
+    let line = text.lines().nth(1).unwrap();
+    assert!(line.starts_with("tiny ") && line.ends_with(" a"), "{text}");
+    let marker: serde_json::Value =
+        serde_json::from_str(sandbox.run(&["journal", "ls", "--json"]).ok().trim()).unwrap();
+    assert_eq!((&marker["target"], &marker["key"]), (&"tiny".into(), &"a".into()));
+    assert_eq!(first.contents("data", "a"), None, "looking changes nothing");
+
+    let started = Instant::now();
+    while sandbox.run(&["journal", "replay"]).code != Some(0) {
+        assert!(started.elapsed() < PATIENCE, "{:?}", sandbox.run(&["journal", "ls"]));
+    }
+    assert_eq!(first.contents("data", "a").as_deref(), Some(&b"1"[..]));
+    let report = sandbox.run(&["journal", "replay", "--json"]).json();
+    assert_eq!((&report["keys"], &report["left"]), (&0.into(), &0.into()));
+    assert_eq!(sandbox.run(&["journal", "conflicts"]).ok(), "no conflicts\n");
+}

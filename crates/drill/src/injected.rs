@@ -1,0 +1,297 @@
+//! Outages of a real backend, injected on our side of the wire: the provider notices nothing but that
+//! fewer requests come. For drills against configured backends.
+//!
+//! What a drill's own endpoints do on connections is done to calls here, by the test kit's
+//! `FaultStore`; this adds what makes a store a backend, and translates a scenario into its rules. A
+//! silent server is a call that never ends: cutting it off is the business of the store under test.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use lifeboat_core::{
+    BlobStore, Capabilities, CapabilityReport, Identity, Probe, RESERVED_PREFIX, Verdict,
+};
+use lifeboat_testkit::fault_store::{At, Failure, FaultStore, Faults, Operation, Rule, Strike};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{
+    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, Result,
+};
+
+use crate::breaker::Breaker;
+use crate::scenario::Disturbance;
+
+/// Where a body is cut off.
+const CUT_AT: u64 = 1_000;
+
+/// The requests that store something.
+const PUTS: &[Operation] = &[
+    Operation::Put,
+    Operation::Create,
+    Operation::Update,
+    Operation::Copy,
+    Operation::Rename,
+    Operation::MultipartBegin,
+    Operation::MultipartPart,
+    Operation::MultipartComplete,
+];
+
+/// All others.
+const OTHERS: &[Operation] = &[
+    Operation::Get,
+    Operation::GetRange,
+    Operation::Head,
+    Operation::List,
+    Operation::Delete,
+    Operation::MultipartAbort,
+];
+
+/// A backend that breaks when it is told to.
+#[derive(Clone)]
+pub struct Injected {
+    inner: Arc<dyn BlobStore>,
+    store: Arc<FaultStore<Arc<dyn BlobStore>>>,
+    faults: Faults,
+}
+
+impl Injected {
+    /// Wraps a backend, which is healthy until told otherwise.
+    pub fn new(inner: Arc<dyn BlobStore>) -> Self {
+        let faults = Faults::seeded(1);
+        let store = Arc::new(FaultStore::new(Arc::clone(&inner), faults.clone()));
+        Self { inner, store, faults }
+    }
+}
+
+#[async_trait]
+impl Breaker for Injected {
+    async fn apply(&self, disturbance: Disturbance) -> std::result::Result<(), String> {
+        self.faults.set(rules(disturbance));
+        Ok(())
+    }
+}
+
+/// What strikes which calls.
+fn rules(disturbance: Disturbance) -> Vec<Rule> {
+    let all = |strike| vec![Rule::new(strike)];
+    match disturbance {
+        Disturbance::None => Vec::new(),
+        Disturbance::Refuse | Disturbance::NoName => all(Strike::Fail(Failure::Refused)),
+        Disturbance::BlackHole => all(Strike::Hang),
+        Disturbance::Hang => all(Strike::HangAfter),
+        Disturbance::LoseAnswers => all(Strike::FailAfter(Failure::Reset)),
+        Disturbance::CutBodies => {
+            let bodies = [Operation::Get, Operation::GetRange];
+            vec![Rule::new(Strike::Break(At::Offset(CUT_AT), Failure::Reset)).on(&bodies)]
+        }
+        Disturbance::Slow(delay) => all(Strike::Delay(delay)),
+        Disturbance::Errors { puts, others } => {
+            let fail = || Rule::new(Strike::Fail(Failure::Down));
+            vec![
+                fail().on(PUTS).permille(permille(puts)),
+                fail().on(OTHERS).permille(permille(others)),
+            ]
+        }
+        Disturbance::Throttle(share) => {
+            vec![Rule::new(Strike::Fail(Failure::Throttled)).permille(permille(share))]
+        }
+        Disturbance::Credentials => all(Strike::Fail(Failure::IdentityLost)),
+        Disturbance::LockedOut => all(Strike::Fail(Failure::Denied)),
+    }
+}
+
+fn permille(share: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+    let permille = (share.clamp(0.0, 1.0) * 1000.0).round() as u32;
+    permille
+}
+
+impl fmt::Debug for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Injected").field(&self.inner).finish()
+    }
+}
+
+impl fmt::Display for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Injected({})", self.inner)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Injected {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.store.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.store.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.store.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.store.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.store.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.store.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.store.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.store.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.store.rename_opts(from, to, options).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl BlobStore for Injected {
+    fn identity(&self) -> &Identity {
+        self.inner.identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
+        self.probe().await?;
+        self.inner.confirm_capabilities().await
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        // Breaks where any other read would.
+        let beacon = Path::from_iter([RESERVED_PREFIX, "beacon"]);
+        match self.store.head(&beacon).await {
+            Ok(_) | Err(StoreError::NotFound { .. }) => self.inner.probe().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    fn classify(&self, error: &StoreError) -> Verdict {
+        self.inner.classify(error)
+    }
+
+    fn signer(&self) -> Option<Arc<dyn Signer>> {
+        self.inner.signer()
+    }
+
+    /// None: what goes through it would not break.
+    fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lifeboat_core::{AnyStore, Class, Fault};
+    use object_store::memory::InMemory;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn store() -> (Injected, Arc<dyn BlobStore>) {
+        let inner = AnyStore::new(InMemory::new(), Identity::new("memory", "", "a"));
+        let inner: Arc<dyn BlobStore> = Arc::new(inner);
+        inner.put(&"k".into(), vec![7; 5_000].into()).await.unwrap();
+        (Injected::new(Arc::clone(&inner)), inner)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_disturbance_is_classified_as_what_it_stands_for_and_ends() {
+        let (store, _) = store().await;
+        let fault = Class::Fault;
+        for (disturbance, class) in [
+            (Disturbance::Refuse, fault(Fault::Down)),
+            (Disturbance::NoName, fault(Fault::Down)),
+            (Disturbance::LoseAnswers, fault(Fault::Down)),
+            (Disturbance::Errors { puts: 1.0, others: 1.0 }, fault(Fault::Down)),
+            (Disturbance::Credentials, fault(Fault::IdentityLost)),
+            (Disturbance::LockedOut, Class::Denied),
+        ] {
+            store.apply(disturbance).await.unwrap();
+            let error = store.head(&"k".into()).await.unwrap_err();
+            assert_eq!(store.classify(&error).class, class, "{disturbance}");
+            assert!(store.probe().await.is_err(), "{disturbance}");
+            store.apply(Disturbance::None).await.unwrap();
+            assert!(store.probe().await.is_ok(), "{disturbance} does not end");
+        }
+        // A silent one never answers; that is for the caller to bound.
+        for silent in [Disturbance::BlackHole, Disturbance::Hang] {
+            store.apply(silent).await.unwrap();
+            assert!(timeout(Duration::from_hours(1), store.head(&"k".into())).await.is_err());
+            assert!(timeout(Duration::from_hours(1), store.probe()).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn lost_answer_has_its_effect_and_a_refused_write_has_none() {
+        let (store, inner) = store().await;
+        store.apply(Disturbance::LoseAnswers).await.unwrap();
+        store.put(&"lost".into(), "x".into()).await.unwrap_err();
+        assert!(inner.head(&"lost".into()).await.is_ok());
+        store.apply(Disturbance::Refuse).await.unwrap();
+        store.put(&"refused".into(), "x".into()).await.unwrap_err();
+        assert!(inner.head(&"refused".into()).await.is_err());
+        assert!(store.delete(&"k".into()).await.is_err());
+        assert!(inner.head(&"k".into()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_what_is_to_break_breaks() {
+        let (store, _) = store().await;
+        store.apply(Disturbance::Errors { puts: 1.0, others: 0.0 }).await.unwrap();
+        assert!(store.put(&"new".into(), "x".into()).await.is_err());
+        assert!(store.put_multipart(&"new".into()).await.is_err());
+        assert!(store.get(&"k".into()).await.unwrap().bytes().await.is_ok());
+        store.apply(Disturbance::CutBodies).await.unwrap();
+        assert!(store.put(&"new".into(), "x".into()).await.is_ok());
+        assert!(store.get(&"k".into()).await.unwrap().bytes().await.is_err());
+        store.apply(Disturbance::None).await.unwrap();
+        assert!(store.delete(&"k".into()).await.is_ok());
+    }
+}

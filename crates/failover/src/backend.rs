@@ -1,0 +1,248 @@
+//! One backend as the engine sees it: the store, its health behind a lock that only faults take, and what
+//! reads must know in one atomic.
+
+use std::ops::BitOrAssign;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lifeboat_core::{BlobStore, Class, Fault, Support, Verdict};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::events::{Event, Operation};
+use crate::health::{Evidence, Health, HealthState, Rules};
+use crate::latency::Latencies;
+use crate::observe::Observers;
+use crate::seam::Randomness;
+
+/// A set of backends by their place in the order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Mask(u32);
+
+/// Most backends in one failover: as many as a [`Mask`] has bits.
+pub(crate) const MOST_BACKENDS: usize = 32;
+
+impl Mask {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn only(at: usize) -> Self {
+        let mut mask = Self::NONE;
+        mask.set(at);
+        mask
+    }
+
+    pub(crate) fn has(self, at: usize) -> bool {
+        self.0 & (1 << at) != 0
+    }
+
+    pub(crate) fn set(&mut self, at: usize) {
+        self.0 |= 1 << at;
+    }
+
+    pub(crate) fn clear(&mut self, at: usize) {
+        self.0 &= !(1 << at);
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn len(self) -> usize {
+        usize::try_from(self.0.count_ones()).unwrap_or(MOST_BACKENDS)
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The backends in it, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        (0..MOST_BACKENDS).filter(move |at| self.has(*at))
+    }
+}
+
+impl BitOrAssign for Mask {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl FromIterator<usize> for Mask {
+    fn from_iter<I: IntoIterator<Item = usize>>(backends: I) -> Self {
+        let mut mask = Self::NONE;
+        backends.into_iter().for_each(|at| mask.set(at));
+        mask
+    }
+}
+
+/// A backend of a failover.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) store: Arc<dyn BlobStore>,
+    pub(crate) at: usize,
+    pub(crate) id: String,
+    pub(crate) latencies: Latencies,
+    health: Mutex<Health>,
+    /// [`HealthState`] as a number: what requests load.
+    state: AtomicU8,
+    /// A success and a fault change nothing while this is false, so that a healthy backend's answers take no lock.
+    troubled: AtomicBool,
+    /// Nobody waits here but those whose request is under way at a backend that has just been ejected.
+    pub(crate) ejected: Notify,
+    /// The prober waits here.
+    pub(crate) changed: Notify,
+    rules: Rules,
+    observers: Arc<Observers>,
+    randomness: Arc<Randomness>,
+    pub(crate) seeded: AtomicBool,
+    pub(crate) journal_read: AtomicBool,
+    /// Answers so far, and when the last came in: evidence that a refusal concerns one key only.
+    answers: AtomicU64,
+}
+
+const SERVING: u8 = 0;
+const SUSPECT: u8 = 1;
+const EJECTED: u8 = 2;
+const PROBING: u8 = 3;
+
+impl Backend {
+    pub(crate) fn new(
+        store: Arc<dyn BlobStore>,
+        at: usize,
+        rules: Rules,
+        observers: Arc<Observers>,
+        randomness: Arc<Randomness>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id: store.identity().id().to_owned(),
+            store,
+            at,
+            latencies: Latencies::new(),
+            health: Mutex::new(Health::new(now)),
+            state: AtomicU8::new(SERVING),
+            troubled: AtomicBool::new(false),
+            ejected: Notify::new(),
+            changed: Notify::new(),
+            rules,
+            observers,
+            randomness,
+            seeded: AtomicBool::new(false),
+            journal_read: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it is the first in order: its `ETag`s carry no label.
+    pub(crate) fn is_first(&self) -> bool {
+        self.at == 0
+    }
+
+    pub(crate) fn state(&self) -> HealthState {
+        match self.state.load(Ordering::Acquire) {
+            SERVING => HealthState::Serving,
+            SUSPECT => HealthState::Suspect,
+            EJECTED => HealthState::Ejected,
+            _ => HealthState::Probing,
+        }
+    }
+
+    /// Whether requests are sent to it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        matches!(self.state(), HealthState::Serving | HealthState::Suspect)
+    }
+
+    /// A copy of its health, for status and the prober.
+    pub(crate) fn health(&self) -> Health {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of answers so far.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Acquire)
+    }
+
+    /// It answered.
+    pub(crate) fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::AcqRel);
+        if self.troubled.load(Ordering::Acquire) {
+            self.observe(Evidence::Answered, "it answers");
+        }
+    }
+
+    /// It failed with `error`; says how it is judged.
+    pub(crate) fn failed(&self, operation: Operation, error: &object_store::Error) -> Verdict {
+        let verdict = self.store.classify(error);
+        match verdict.class {
+            Class::Fault(fault) => self.fault(operation, fault, verdict.retry_after),
+            // Our own doing, or not yet known to be about the backend.
+            Class::Cancelled | Class::Denied => {}
+            _ => self.answered(),
+        }
+        verdict
+    }
+
+    /// It failed in this way.
+    pub(crate) fn fault(&self, operation: Operation, fault: Fault, pause: Option<Duration>) {
+        let class = fault;
+        self.observers.tell(|| Event::Fault { backend: self.id.clone(), operation, class });
+        self.observe(Evidence::Failed(fault, pause), fault_in_words(fault));
+    }
+
+    /// Puts evidence to the rules, and tells what changed.
+    pub(crate) fn observe(&self, evidence: Evidence, why: &str) {
+        let now = Instant::now();
+        let jitter = self.randomness.fraction();
+        let (from, to) = {
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            let from = health.state();
+            *health = health.after(evidence, now, &self.rules, jitter);
+            let to = health.state();
+            self.state.store(as_number(to), Ordering::Release);
+            let quiet = to == HealthState::Serving && evidence == Evidence::Answered;
+            self.troubled.store(!quiet, Ordering::Release);
+            (from, to)
+        };
+        // Evidence that changes no state may still move the next probe or the end of a pause.
+        self.changed.notify_one();
+        if from == to {
+            return;
+        }
+        if to == HealthState::Ejected {
+            self.ejected.notify_waiters();
+        }
+        let why = why.to_owned();
+        tracing::info!(backend = %self.id, %from, %to, %why, "health changed");
+        self.observers.tell(|| Event::Health { backend: self.id.clone(), from, to, why });
+        self.observers.numbers(self.at).health.set(f64::from(as_number(to)));
+    }
+
+    /// Whether conditions on puts are known to be enforced.
+    pub(crate) fn enforces_conditions(&self) -> bool {
+        let can = self.store.capabilities();
+        can.create_if_absent == Support::Yes && can.compare_and_swap == Support::Yes
+    }
+
+    pub(crate) fn lists_in_order(&self) -> bool {
+        self.store.capabilities().ordered_listing == Support::Yes
+    }
+}
+
+fn as_number(state: HealthState) -> u8 {
+    match state {
+        HealthState::Serving => SERVING,
+        HealthState::Suspect => SUSPECT,
+        HealthState::Ejected => EJECTED,
+        HealthState::Probing => PROBING,
+    }
+}
+
+fn fault_in_words(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Throttled => "it throttles",
+        Fault::IdentityLost => "it does not authenticate us",
+        Fault::Slow => "it gives no sign in time",
+        _ => "it fails",
+    }
+}

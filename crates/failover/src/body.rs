@@ -1,0 +1,195 @@
+//! Bodies that survive their backend: one that breaks or stalls goes on at another backend, from the byte
+//! that was reached, if the other proves that it has the same version.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use lifeboat_core::{Effect, VersionTag};
+use object_store::path::Path;
+use object_store::{
+    Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, Result,
+};
+use tokio::time::timeout;
+
+use crate::backend::Mask;
+use crate::engine::Engine;
+use crate::error::{CutOff, FailoverError, Reason};
+use crate::events::{Event, Operation};
+
+/// How often one body may be taken up again.
+const MOST_RESUMES: u32 = 8;
+
+/// A body under way.
+struct Body {
+    engine: Arc<Engine>,
+    key: Path,
+    at: usize,
+    tag: Option<VersionTag>,
+    meta: ObjectMeta,
+    next: u64,
+    end: u64,
+    resumes: u32,
+    failed: Mask,
+    stream: BoxStream<'static, Result<Bytes>>,
+}
+
+/// Puts the payload of `result`, read from the backend `at`, under our care.
+pub(crate) fn guard(
+    engine: &Arc<Engine>,
+    key: &Path,
+    at: usize,
+    tag: Option<VersionTag>,
+    mut result: GetResult,
+) -> GetResult {
+    result.payload = match result.payload {
+        GetResultPayload::Stream(stream) if result.range.start < result.range.end => {
+            let body = Body {
+                engine: Arc::clone(engine),
+                key: key.clone(),
+                at,
+                tag,
+                meta: result.meta.clone(),
+                next: result.range.start,
+                end: result.range.end,
+                resumes: 0,
+                failed: Mask::NONE,
+                stream,
+            };
+            GetResultPayload::Stream(stream::try_unfold(body, Body::step).boxed())
+        }
+        payload => payload,
+    };
+    result
+}
+
+impl Body {
+    async fn step(mut self) -> Result<Option<(Bytes, Self)>> {
+        let stall = self.engine.settings.stall_deadline;
+        loop {
+            let error = match timeout(stall, self.stream.next()).await {
+                Ok(Some(Ok(bytes))) => {
+                    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                    if length == 0 {
+                        continue;
+                    }
+                    self.next = self.next.saturating_add(length);
+                    if self.next > self.end {
+                        return Err(self.lost("it sent more than it announced"));
+                    }
+                    return Ok(Some((bytes, self)));
+                }
+                Ok(None) if self.next == self.end => return Ok(None),
+                Ok(None) => cut_short(),
+                Ok(Some(Err(error))) => error,
+                Err(_) => CutOff(stall).into_error(),
+            };
+            // Whole already: what failed is what comes after the last byte, a checksum.
+            if self.next == self.end {
+                return Err(error);
+            }
+            self.resume(error).await?;
+        }
+    }
+
+    /// Finds a backend that goes on with the same version.
+    async fn resume(&mut self, error: Error) -> Result<()> {
+        self.engine.judge(self.at, Operation::Get, &error).await;
+        self.failed.set(self.at);
+        self.resumes += 1;
+        let mut lost = FailoverError::new(Reason::BodyLost, Some(&self.key), Effect::None)
+            .failed(&self.engine.backends[self.at].id, &error);
+        if self.resumes > MOST_RESUMES {
+            return Err(lost.into());
+        }
+        // The others first, then the same one again.
+        let all = self.engine.in_use();
+        let order = all.without(self.failed).iter().chain(std::iter::once(self.at));
+        for at in order.collect::<Vec<_>>() {
+            match self.open(at).await {
+                Ok(stream) => {
+                    let backends = &self.engine.backends;
+                    self.engine.observers.tell(|| Event::BodyContinued {
+                        key: self.key.clone(),
+                        from: backends[self.at].id.clone(),
+                        to: backends[at].id.clone(),
+                        offset: self.next,
+                    });
+                    (self.at, self.stream) = (at, stream);
+                    return Ok(());
+                }
+                Err(error) => lost = lost.failed(&self.engine.backends[at].id, &error),
+            }
+        }
+        Err(lost.into())
+    }
+
+    async fn open(&mut self, at: usize) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let backend = &self.engine.backends[at];
+        let same = at == self.at;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(self.next..self.end)),
+            if_match: if same { self.meta.e_tag.clone() } else { None },
+            ..GetOptions::default()
+        };
+        let bound = self.engine.settings.attempt_deadline;
+        let asked = timeout(bound, backend.store.get_opts(&self.key, options)).await;
+        let found = match asked.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+            Ok(found) => found,
+            Err(error) => {
+                self.engine.judge(at, Operation::Get, &error).await;
+                return Err(error);
+            }
+        };
+        backend.answered();
+        let proven = match (self.tag, VersionTag::of(&found.attributes)) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            // The same backend under the same `ETag`, which the request demanded.
+            (None, None) => {
+                same && self.meta.e_tag.is_some() && self.meta.e_tag == found.meta.e_tag
+            }
+            _ => false,
+        };
+        let fits = found.meta.size == self.meta.size && found.range == (self.next..self.end);
+        match found.payload {
+            GetResultPayload::Stream(stream) if proven && fits => Ok(stream),
+            #[cfg(not(target_arch = "wasm32"))]
+            _ if proven && fits => Ok(found.into_stream()),
+            _ => Err(self.lost("it has another version")),
+        }
+    }
+
+    fn lost(&self, why: &str) -> Error {
+        FailoverError::new(Reason::BodyLost, Some(&self.key), Effect::None)
+            .answered(&self.engine.backends[self.at].id, why)
+            .into()
+    }
+}
+
+fn cut_short() -> Error {
+    let source = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the body ended early");
+    Error::Generic { store: "Failover", source: Box::new(source) }
+}
+
+/// Reads a body into memory, within the stall bound.
+pub(crate) async fn collect(result: GetResult, stall: Duration) -> Result<Bytes> {
+    let mut stream = result.into_stream();
+    let mut first = Bytes::new();
+    let mut whole: Option<BytesMut> = None;
+    loop {
+        let next = timeout(stall, stream.try_next()).await;
+        let Some(bytes) = next.unwrap_or_else(|_| Err(CutOff(stall).into_error()))? else { break };
+        match &mut whole {
+            None if first.is_empty() => first = bytes,
+            None => {
+                let mut joined = BytesMut::from(&*first);
+                joined.extend_from_slice(&bytes);
+                whole = Some(joined);
+            }
+            Some(joined) => joined.extend_from_slice(&bytes),
+        }
+    }
+    Ok(whole.map_or(first, BytesMut::freeze))
+}

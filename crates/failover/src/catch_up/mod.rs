@@ -1,0 +1,306 @@
+//! Catch-up: bringing the backends to one state of a key. State-based: what is there decides, the markers
+//! only say where to look.
+
+pub(crate) mod copying;
+pub(crate) mod mend;
+pub(crate) mod runner;
+pub(crate) mod verdict;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lifeboat_core::VersionTag;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
+use tokio::time::timeout;
+
+use self::verdict::{Settlement, State, settle};
+use crate::backend::Mask;
+use crate::engine::Engine;
+use crate::error::{CutOff, describe};
+use crate::events::{Event, Operation};
+use crate::journal::index::{Known, Origin};
+use crate::write::conditional::head;
+
+/// Rounds in which somebody else may change a key under our hands before it is left for later.
+const ROUNDS: usize = 4;
+
+/// What came of one key.
+#[derive(Debug, Default)]
+pub(crate) struct Reconciled {
+    /// Backends that were seen in the final state.
+    level: Mask,
+    pub(crate) bytes: u64,
+    pub(crate) removed: u64,
+    pub(crate) left: u64,
+}
+
+impl Reconciled {
+    /// Whether a backend has the latest state.
+    pub(crate) fn is_level(&self, at: usize) -> bool {
+        self.level.has(at)
+    }
+}
+
+/// An observed object.
+pub(crate) type Seen = Option<(ObjectMeta, Option<VersionTag>)>;
+
+impl Engine {
+    /// Brings all reachable backends to one state of `key`, and removes the markers that are no longer needed. The
+    /// key's lock is held.
+    pub(crate) async fn reconcile(self: &Arc<Self>, key: &Path) -> Reconciled {
+        let mut done = Reconciled::default();
+        for _ in 0..ROUNDS {
+            let known = self.index.of(key);
+            match self.round(key, &known, &mut done).await {
+                Ok(true) => {
+                    self.index.leveled(key, done.level);
+                    self.clear(&known, &mut done).await;
+                    return done;
+                }
+                Ok(false) => done.level = Mask::NONE,
+                Err(error) => {
+                    let why = describe(&error);
+                    tracing::debug!(%key, %why, "catch-up will try again");
+                    self.observers.tell(|| Event::CatchUpFailed { key: key.clone(), why });
+                    break;
+                }
+            }
+        }
+        done.left = u64::try_from(self.index.of(key).len()).unwrap_or(u64::MAX);
+        done
+    }
+
+    /// One look, and what follows from it. True if the backends were found equal, so that nothing was done.
+    async fn round(
+        self: &Arc<Self>,
+        key: &Path,
+        known: &[Known],
+        done: &mut Reconciled,
+    ) -> Result<bool> {
+        let seen = self.look(key).await;
+        let states: Vec<State<'_>> =
+            seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect();
+        let Some(settlement) = settle(key, &states, known) else {
+            return Ok(true);
+        };
+        for loser in &settlement.conflicts {
+            self.keep_conflict(key, *loser, &seen).await?;
+        }
+        if settlement.lagging.is_empty() {
+            done.level = states.iter().map(|state| state.at).collect();
+            return Ok(true);
+        }
+        for target in &settlement.lagging {
+            let before =
+                seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
+            self.apply(key, &settlement, *target, before, &seen, done).await?;
+        }
+        Ok(false)
+    }
+
+    /// The state of a key at every backend that answers.
+    pub(crate) async fn look(&self, key: &Path) -> Vec<(usize, Seen)> {
+        let looks =
+            self.backends.iter().filter(|backend| backend.is_in_use()).map(|backend| async {
+                let bound = self.settings.attempt_deadline;
+                let found = timeout(bound, head(&*backend.store, key)).await;
+                match found.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+                    Ok(seen) => {
+                        backend.answered();
+                        if let Some((_, Some(tag))) = &seen
+                            && tag.belongs_to(key)
+                        {
+                            self.follow(key, tag.stamp);
+                        }
+                        Some((backend.at, seen))
+                    }
+                    Err(error) => {
+                        self.judge(backend.at, Operation::CatchUp, &error).await;
+                        None
+                    }
+                }
+            });
+        futures::future::join_all(looks).await.into_iter().flatten().collect()
+    }
+
+    /// Writes the winner to one backend that lacks it.
+    async fn apply(
+        self: &Arc<Self>,
+        key: &Path,
+        settlement: &Settlement,
+        target: usize,
+        before: Option<&(ObjectMeta, Option<VersionTag>)>,
+        seen: &[(usize, Seen)],
+        done: &mut Reconciled,
+    ) -> Result<()> {
+        let backend = &self.backends[target];
+        let bytes = match settlement.winner {
+            None => {
+                // The last look before a request that knows no condition.
+                if !self.is_unchanged(target, key, before).await? {
+                    return Ok(());
+                }
+                let bound = self.settings.write_deadline;
+                let deleted = timeout(bound, backend.store.delete(key)).await;
+                match deleted.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => 0,
+                    Err(error) => return Err(self.blame(target, error).await),
+                }
+            }
+            Some(source) => {
+                let meta =
+                    seen.iter().find(|(at, _)| *at == source).and_then(|(_, seen)| seen.as_ref());
+                let Some((meta, _)) = meta else { return Ok(()) };
+                let mode = match before {
+                    None => PutMode::Create,
+                    Some((there, _)) => PutMode::Update(UpdateVersion {
+                        e_tag: there.e_tag.clone(),
+                        version: there.version.clone(),
+                    }),
+                };
+                match self.bring(key, source, meta, target, mode, before).await? {
+                    Some(bytes) => bytes,
+                    None => return Ok(()),
+                }
+            }
+        };
+        done.bytes += bytes;
+        let numbers = self.observers.numbers(target);
+        numbers.catch_up_keys.increment(1);
+        numbers.catch_up_bytes.increment(bytes);
+        let event = || Event::CaughtUp { backend: backend.id.clone(), key: key.clone(), bytes };
+        self.observers.tell(event);
+        Ok(())
+    }
+
+    /// Whether a backend still holds what was observed there.
+    pub(crate) async fn is_unchanged(
+        &self,
+        at: usize,
+        key: &Path,
+        before: Option<&(ObjectMeta, Option<VersionTag>)>,
+    ) -> Result<bool> {
+        let bound = self.settings.attempt_deadline;
+        let now = timeout(bound, head(&*self.backends[at].store, key)).await;
+        let now = match now.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+            Ok(now) => now,
+            Err(error) => return Err(self.blame(at, error).await),
+        };
+        let same = |(a, tag_a): &(ObjectMeta, _), (b, tag_b): &(ObjectMeta, _)| {
+            a.e_tag == b.e_tag && a.size == b.size && tag_a == tag_b
+        };
+        Ok(match (&now, before) {
+            (None, None) => true,
+            (Some(now), Some(before)) => same(now, before),
+            _ => false,
+        })
+    }
+
+    /// Takes a failure as evidence, and hands it on.
+    pub(crate) async fn blame(&self, at: usize, error: object_store::Error) -> object_store::Error {
+        self.judge(at, Operation::CatchUp, &error).await;
+        error
+    }
+
+    /// Removes the markers that were seen before the backends were found equal, where nothing can land any more.
+    async fn clear(self: &Arc<Self>, known: &[Known], done: &mut Reconciled) {
+        // A marker that gives a version its order goes last: without it, any older marker would win.
+        let (ordering, plain): (Vec<_>, Vec<_>) =
+            known.iter().partition(|known| known.marker.version.is_some());
+        for known in plain.into_iter().chain(ordering) {
+            let level = known.target.is_none_or(|target| done.is_level(target));
+            let needed = known.marker.version.is_some()
+                && self.index.of(&known.marker.key).iter().any(|other| {
+                    other.path != known.path && other.marker.stamp < known.marker.stamp
+                });
+            if level && !needed && self.is_over(known) && self.remove_marker(known).await {
+                done.removed += 1;
+            } else {
+                done.left += 1;
+            }
+        }
+    }
+
+    /// Whether no request of the marked write can still land.
+    pub(crate) fn is_over(&self, known: &Known) -> bool {
+        // Our own clock of the time since we know of it, or the wall clocks with what they may be apart.
+        let quarantined = known.added.elapsed() < self.settings.quarantine
+            && self.clock.age(known.marker.stamp) < self.settings.quarantine + CLOCK_MARGIN;
+        match known.origin {
+            Origin::Running => false,
+            Origin::Ended => !known.marker.ambiguous || known.landed || !quarantined,
+            // Of another process: a marker that was written after the data belongs to a write that is over.
+            Origin::Foreign => (known.marker.confirmed && !known.marker.ambiguous) || !quarantined,
+        }
+    }
+
+    /// Whether a key may be worked on now: a backend without conditions waits until every process knows of the
+    /// marker, so that its writes leave markers too.
+    pub(crate) fn is_due(&self, known: &[Known]) -> bool {
+        let joined = self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN;
+        let guarded = |known: &Known| {
+            !known.marker.delete
+                && known.target.is_some_and(|target| self.backends[target].enforces_conditions())
+        };
+        let running = known.iter().any(|known| known.origin == Origin::Running);
+        let waiting = known.iter().any(|known| {
+            known.target.is_none_or(|target| self.backends[target].is_in_use())
+                && (guarded(known)
+                    || self.clock.age(known.marker.stamp) >= joined
+                    || known.added.elapsed() >= joined)
+        });
+        waiting && !running
+    }
+
+    /// Keeps a version that lost, before it is overwritten.
+    async fn keep_conflict(
+        self: &Arc<Self>,
+        key: &Path,
+        loser: usize,
+        seen: &[(usize, Seen)],
+    ) -> Result<()> {
+        let Some((_, Some((meta, tag)))) = seen.iter().find(|(at, _)| *at == loser) else {
+            return Ok(());
+        };
+        let kept_at = conflict_path(key, meta, *tag);
+        let mut kept = false;
+        let mut last = None;
+        for target in self.in_use().iter() {
+            match self.copy_object(key, loser, meta, target, &kept_at).await {
+                Ok(_) => kept = true,
+                Err(error) => last = Some(error),
+            }
+        }
+        if let (false, Some(error)) = (kept, last) {
+            return Err(error);
+        }
+        self.conflicts.fetch_add(1, Ordering::AcqRel);
+        self.observers.conflicts.increment(1);
+        tracing::warn!(%key, %kept_at, "two versions competed; the loser was kept");
+        self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
+        Ok(())
+    }
+}
+
+/// Added to the polling interval, so that every live process has had its answer: the longest a listing may take.
+const JOIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// How far the wall clocks of two processes may be apart.
+const CLOCK_MARGIN: Duration = Duration::from_mins(2);
+
+/// Where conflicts lie.
+pub(crate) const CONFLICTS: &str = "conflicts";
+
+/// `.lifeboat/conflicts/<key>/<stamp, or a time for what carries none>`. The same loser has the same name,
+/// whoever keeps it.
+fn conflict_path(key: &Path, meta: &ObjectMeta, tag: Option<VersionTag>) -> Path {
+    let version = match tag {
+        Some(tag) => tag.to_string(),
+        None => format!("unstamped-{}", meta.last_modified.timestamp_millis()),
+    };
+    let parts = [lifeboat_core::RESERVED_PREFIX.to_owned(), CONFLICTS.to_owned()].into_iter();
+    let key = key.parts().map(|part| part.as_ref().to_owned());
+    Path::parse(parts.chain(key).chain([version]).collect::<Vec<_>>().join("/")).unwrap_or_default()
+}

@@ -1,0 +1,148 @@
+//! Which state of a key wins: a pure function of what the backends hold and what the markers say.
+
+use lifeboat_core::{Stamp, VersionTag};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use crate::journal::index::Known;
+
+/// What one backend holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct State<'a> {
+    pub(crate) at: usize,
+    pub(crate) seen: Option<&'a (ObjectMeta, Option<VersionTag>)>,
+}
+
+/// What follows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settlement {
+    /// Who holds the winner; none if the key is deleted.
+    pub(crate) winner: Option<usize>,
+    /// Backends that hold something else.
+    pub(crate) lagging: Vec<usize>,
+    /// Holders of versions that must be kept before they are overwritten.
+    pub(crate) conflicts: Vec<usize>,
+}
+
+/// How far a provider's clock may be behind the writer's: an object without a stamp that is older than the write
+/// by more than this was there before it.
+const CLOCK_MARGIN_MILLIS: i64 = 60_000;
+
+/// The order of a state. A version without a stamp of its own comes before all that have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Order(Option<Stamp>);
+
+/// Decides. None if nothing was seen.
+pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Option<Settlement> {
+    if states.is_empty() {
+        return None;
+    }
+    let best = states
+        .iter()
+        .filter(|state| state.seen.is_some())
+        // At equal order the first backend's.
+        .rev()
+        .max_by_key(|state| order(key, state, known));
+    let (deleted, inferred) = tombstone(states, known);
+    let alive =
+        best.filter(|state| deleted.is_none_or(|at| order(key, state, known) > Order(Some(at))));
+    let Some(winner) = alive else {
+        // Absent everywhere, or dead.
+        let lagging: Vec<usize> =
+            states.iter().filter(|s| s.seen.is_some()).map(|s| s.at).collect();
+        let conflicts = states
+            .iter()
+            .filter(|state| state.seen.is_some())
+            .filter(|state| inferred || is_conflict(key, state, None, deleted, known))
+            .map(|state| state.at)
+            .collect();
+        return Some(Settlement { winner: None, lagging, conflicts });
+    };
+    let lagging: Vec<&State<'_>> = states.iter().filter(|state| !is_same(winner, state)).collect();
+    let conflicts = lagging
+        .iter()
+        .filter(|state| is_conflict(key, state, Some(winner), None, known))
+        .map(|state| state.at)
+        .collect();
+    Some(Settlement {
+        winner: Some(winner.at),
+        lagging: lagging.iter().map(|state| state.at).collect(),
+        conflicts,
+    })
+}
+
+/// The stamp of the version itself, or of the write that put it there.
+fn order(key: &Path, state: &State<'_>, known: &[Known]) -> Order {
+    let Some((_, Some(tag))) = state.seen else { return Order(None) };
+    let own = tag.belongs_to(key).then_some(tag.stamp);
+    let marked = known
+        .iter()
+        .filter(|known| !known.marker.delete && known.marker.version_stamp() == tag.stamp)
+        .map(|known| known.marker.stamp);
+    Order(own.into_iter().chain(marked).max())
+}
+
+/// The newest delete that is known, or that must have happened; and whether it was only inferred.
+fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
+    let told =
+        known.iter().filter(|known| known.marker.delete).map(|known| known.marker.stamp).max();
+    // A backend that had confirmed a write, by a marker of its own, and holds nothing now: a later delete was
+    // there, by somebody who did not know of the marker.
+    let absent = states.iter().filter(|state| state.seen.is_none());
+    let inferred = absent
+        .flat_map(|state| known.iter().filter(move |known| known.homes.has(state.at)))
+        .filter(|known| known.marker.confirmed && known.marker.acknowledged && !known.marker.delete)
+        .map(|known| known.marker.stamp.next())
+        .max();
+    match (told, inferred) {
+        (told, Some(inferred)) if told.is_none_or(|told| inferred > told) => (Some(inferred), true),
+        (told, _) => (told, false),
+    }
+}
+
+/// Whether two backends hold one version.
+fn is_same(a: &State<'_>, b: &State<'_>) -> bool {
+    match (a.seen, b.seen) {
+        (None, None) => true,
+        (Some((_, Some(a))), Some((_, Some(b)))) => a.stamp == b.stamp && a.key == b.key,
+        // Without stamps, equal sizes and equal content hashes are the same bytes.
+        (Some((a, None)), Some((b, None))) => {
+            a.size == b.size && a.e_tag.is_some() && a.e_tag == b.e_tag
+        }
+        _ => false,
+    }
+}
+
+/// Whether a loser must be kept: nobody who wrote the winner can have known it.
+fn is_conflict(
+    key: &Path,
+    loser: &State<'_>,
+    winner: Option<&State<'_>>,
+    deleted: Option<Stamp>,
+    known: &[Known],
+) -> bool {
+    let Some((meta, tag)) = loser.seen else { return false };
+    let Order(winning) = match winner {
+        Some(winner) => order(key, winner, known),
+        None => Order(deleted),
+    };
+    let Some(tag) = tag else {
+        // Written without us. What is older than every marked write was there before, and was replaced.
+        let earliest = known.iter().map(|known| known.marker.stamp.unix_millis()).min();
+        let earliest = earliest.and_then(|millis| i64::try_from(millis).ok());
+        return earliest
+            .is_none_or(|at| meta.last_modified.timestamp_millis() > at - CLOCK_MARGIN_MILLIS);
+    };
+    let Some(winning) = winning else { return true };
+    let marks = known.iter().map(|known| &known.marker);
+    let competing = marks
+        .clone()
+        .filter(|marker| {
+            !marker.delete && marker.version_stamp() == tag.stamp && marker.acknowledged
+        })
+        .any(|marker| marker.stamp.writer() != winning.writer());
+    let superseded = marks
+        .filter(|marker| marker.stamp == winning)
+        .any(|marker| marker.after.is_some_and(|after| after >= tag.stamp));
+    competing && !superseded
+}

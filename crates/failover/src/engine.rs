@@ -1,0 +1,223 @@
+//! What all parts share: the backends, the index, the clocks and budgets, and how a failure is judged.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use lifeboat_core::{Class, Fault, Stamp, Verdict};
+use object_store::path::Path;
+use object_store::{Error, Result};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::backend::{Backend, Mask};
+use crate::clock::HybridClock;
+use crate::events::{Event, Operation};
+use crate::health::Evidence;
+use crate::journal::index::Index;
+use crate::locks::KeyLocks;
+use crate::observe::Observers;
+use crate::seam::{Randomness, Spawner};
+use crate::settings::Settings;
+use crate::settle::SettleQueue;
+use crate::tokens::TokenBudget;
+
+/// Everything behind a `Failover`.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) backends: Vec<Arc<Backend>>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: HybridClock,
+    pub(crate) randomness: Arc<Randomness>,
+    pub(crate) spawner: Arc<dyn Spawner>,
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) index: Index,
+    pub(crate) locks: Arc<KeyLocks>,
+    pub(crate) hedges: TokenBudget,
+    pub(crate) retries: TokenBudget,
+    /// Bytes of bodies, in KiB.
+    pub(crate) memory: Arc<Semaphore>,
+    pub(crate) settle: SettleQueue,
+    pub(crate) conflicts: AtomicU64,
+    /// Background work has begun.
+    pub(crate) started: AtomicBool,
+    /// Journals are read, as far as they can be.
+    pub(crate) loaded: watch::Sender<bool>,
+    /// It is settled whether the buckets were new.
+    pub(crate) seeding_known: AtomicBool,
+    /// Requests need not wait for the journals any more.
+    pub(crate) ready: AtomicBool,
+    pub(crate) closed: watch::Sender<bool>,
+    /// There is something for catch-up to do.
+    pub(crate) work: Notify,
+    /// Legs of acknowledged writes that are still under way.
+    pub(crate) legs: AtomicUsize,
+    pub(crate) leg_ended: Notify,
+    /// Backends whose probe was answered at least once: only then does a refused probe mean anything.
+    probes: AtomicUsize,
+    /// Stamps too far ahead of our clock to be followed: overwriting those keys needs a higher one all the same.
+    ahead: Mutex<BTreeMap<Path, Stamp>>,
+}
+
+/// Keys remembered with a stamp too far ahead; beyond it the oldest names are forgotten.
+const MOST_AHEAD: usize = 10_000;
+
+impl Engine {
+    #[allow(clippy::too_many_arguments, reason = "called once, by the builder")]
+    pub(crate) fn new(
+        backends: Vec<Arc<Backend>>,
+        settings: Settings,
+        clock: HybridClock,
+        randomness: Arc<Randomness>,
+        spawner: Arc<dyn Spawner>,
+        observers: Arc<Observers>,
+    ) -> Self {
+        let budget = usize::try_from(settings.memory >> 10).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            hedges: TokenBudget::new(settings.hedge_budget_percent),
+            retries: TokenBudget::new(RETRY_PERCENT),
+            memory: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
+            backends,
+            settings,
+            clock,
+            randomness,
+            spawner,
+            observers,
+            index: Index::default(),
+            locks: KeyLocks::new(),
+            settle: SettleQueue::default(),
+            conflicts: AtomicU64::new(0),
+            started: AtomicBool::new(false),
+            loaded: watch::Sender::new(false),
+            seeding_known: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
+            work: Notify::new(),
+            legs: AtomicUsize::new(0),
+            leg_ended: Notify::new(),
+            probes: AtomicUsize::new(0),
+            ahead: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    pub(crate) fn all(&self) -> Mask {
+        (0..self.backends.len()).collect()
+    }
+
+    /// The backends that requests are sent to; all of them if none is left, because then the health we know
+    /// may speak about our own network.
+    pub(crate) fn in_use(&self) -> Mask {
+        let mask: Mask = self.backends.iter().filter(|b| b.is_in_use()).map(|b| b.at).collect();
+        if mask.is_empty() { self.all() } else { mask }
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawner.spawn(Box::pin(task));
+    }
+
+    /// Runs `task` to its end even if the caller goes away.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.spawn(async move {
+            // Nobody waits any more: the work is done all the same.
+            let _ = sender.send(task.await);
+        });
+        receiver.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Judges a failure at a backend, and takes it as evidence. A refusal is put to a probe: only a backend that
+    /// refuses everything has lost our identity.
+    pub(crate) async fn judge(&self, at: usize, operation: Operation, error: &Error) -> Verdict {
+        let backend = &self.backends[at];
+        let verdict = backend.failed(operation, error);
+        if verdict.class != Class::Denied {
+            return verdict;
+        }
+        if self.is_locked_out(backend).await {
+            backend.fault(operation, Fault::IdentityLost, None);
+            return Verdict::fault(Fault::IdentityLost, verdict.effect);
+        }
+        backend.answered();
+        verdict
+    }
+
+    async fn is_locked_out(&self, backend: &Backend) -> bool {
+        if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 {
+            return false;
+        }
+        let answers = backend.answers();
+        let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
+        let refused = !matches!(probed, Ok(Ok(_)));
+        refused && backend.answers() == answers
+    }
+
+    /// Asks an ejected backend whether it serves, once.
+    pub(crate) async fn probe(&self, backend: &Backend) {
+        backend.observe(Evidence::ProbeBegun, "a probe is due");
+        let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
+        let known = self.probes.load(Ordering::Acquire) & (1 << backend.at) != 0;
+        let alive = match &probed {
+            Ok(Ok(_)) => {
+                self.probes.fetch_or(1 << backend.at, Ordering::AcqRel);
+                true
+            }
+            // Credentials that may not read the probe's key at any time say nothing by being refused.
+            Ok(Err(error)) => {
+                let class = backend.store.classify(error).class;
+                class == Class::Answer || (class == Class::Denied && !known)
+            }
+            Err(_) => false,
+        };
+        match alive {
+            true => backend.observe(Evidence::ProbeAnswered, "the probe was answered"),
+            false => backend.observe(Evidence::ProbeFailed, "the probe failed"),
+        }
+    }
+
+    /// Follows a stamp that was read.
+    pub(crate) fn follow(&self, key: &Path, stamp: Stamp) {
+        if self.clock.follow(stamp) {
+            return;
+        }
+        self.observers.tell(|| Event::ClockAhead { key: key.clone(), stamp });
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.len() >= MOST_AHEAD {
+            ahead.pop_first();
+        }
+        let known = ahead.entry(key.clone()).or_insert(stamp);
+        *known = (*known).max(stamp);
+    }
+
+    /// A stamp for a new write of `key`, above every one that is known for it.
+    pub(crate) fn stamp(&self, key: &Path) -> Stamp {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
+        let marked = self
+            .index
+            .dirt(key)
+            .and_then(|dirt| dirt.newest)
+            .map(|(order, version, _)| order.max(version));
+        self.clock.tick(ahead.max(marked))
+    }
+
+    /// Waits until background work should end.
+    pub(crate) async fn until_closed(&self) {
+        // The sender lives in `self`: waiting cannot fail.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+}
+
+/// Retries may be a fifth of all writes.
+const RETRY_PERCENT: u32 = 20;
+
+/// A boxed future that owns what it needs.
+pub(crate) type Task<T> = BoxFuture<'static, T>;
+
+fn stopped() -> Error {
+    let source = "the runtime stopped while the request was under way".into();
+    Error::Generic { store: "Failover", source }
+}

@@ -1,0 +1,181 @@
+//! The failover's own errors. Each says what every backend answered, whether the effect may have
+//! happened, and what to do.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use lifeboat_core::{Class, Effect, Fault, Verdict, causes};
+use object_store::path::Path;
+
+/// Why no backend could do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// No backend could be reached, or all failed.
+    Unavailable,
+    /// Those that answered are known to lack the latest version.
+    Stale,
+    /// Those that answered lack the key, but none of them can be believed that it does not exist.
+    MissNotBelieved,
+    /// Too few backends have the write.
+    TooFewCopies,
+    /// The data is written, but that others lack it could not be recorded.
+    NotRecorded,
+    /// A conditional write cannot be decided now.
+    Undecidable,
+    /// The body broke off and no other backend has the same version.
+    BodyLost,
+    /// The key belongs to the library itself.
+    Reserved,
+    /// The object does not fit the memory that writes may take.
+    TooLarge,
+}
+
+/// What one backend answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) backend: String,
+    pub(crate) text: String,
+}
+
+/// A request that no backend, or too few, could do.
+#[derive(Debug)]
+pub struct FailoverError {
+    reason: Reason,
+    key: Option<Path>,
+    effect: Effect,
+    answers: Vec<Answer>,
+    source: Option<object_store::Error>,
+}
+
+impl FailoverError {
+    pub(crate) fn new(reason: Reason, key: Option<&Path>, effect: Effect) -> Self {
+        Self { reason, key: key.cloned(), effect, answers: Vec::new(), source: None }
+    }
+
+    pub(crate) fn answered(mut self, backend: &str, text: impl Into<String>) -> Self {
+        self.answers.push(Answer { backend: backend.to_owned(), text: text.into() });
+        self
+    }
+
+    /// Adds a backend's error, in words.
+    pub(crate) fn failed(self, backend: &str, error: &object_store::Error) -> Self {
+        self.answered(backend, describe(error))
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// Whether the effect may have happened.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// The error in the cause of `error`, if it is one of this crate's.
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        causes(error).find_map(|cause| cause.downcast_ref::<Self>())
+    }
+
+    /// Whose fault it is, seen from whoever uses the whole as one store.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.reason {
+            Reason::Reserved | Reason::TooLarge => Verdict::answer(),
+            Reason::Undecidable if self.effect == Effect::None => Verdict::answer(),
+            _ => Verdict::new(Class::Fault(Fault::Down), self.effect),
+        }
+    }
+
+    fn sentence(&self) -> &'static str {
+        match self.reason {
+            Reason::Unavailable => "no backend could serve",
+            Reason::Stale => "the backends that answer are known to lack the latest version of",
+            Reason::MissNotBelieved => {
+                "no backend that is known to be complete could say whether there is"
+            }
+            Reason::TooFewCopies => "too few backends confirmed the write of",
+            Reason::NotRecorded => "written, but it could not be recorded that other backends lack",
+            Reason::Undecidable => "the condition cannot be decided now for",
+            Reason::BodyLost => "the body broke off, and no other backend has the same version of",
+            Reason::Reserved => "the library keeps its own objects where the request wants",
+            Reason::TooLarge => "the copy has to go through memory, which is too small for",
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self.reason {
+            Reason::Unavailable | Reason::NotRecorded => "repeat it when a backend is back",
+            Reason::Stale => {
+                "repeat it when the backend that has it is back, or set stale_reads = \"serve\""
+            }
+            Reason::MissNotBelieved => {
+                "seed the other backends (a finished sync marks them), or declare them seeded"
+            }
+            Reason::TooFewCopies => "repeat it, or lower min_copies",
+            Reason::Undecidable => {
+                "repeat it when the first backend is back, or set conditional_writes = \"active\" if \
+                 only one process writes"
+            }
+            Reason::BodyLost => "read it again",
+            Reason::Reserved => "choose a key outside of `.lifeboat/`",
+            Reason::TooLarge => "raise the memory setting, or copy without a condition",
+        }
+    }
+}
+
+impl fmt::Display for FailoverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())?;
+        match &self.key {
+            Some(key) => write!(f, " `{key}`")?,
+            None => f.write_str(" the request")?,
+        }
+        for (at, answer) in self.answers.iter().enumerate() {
+            let before = if at == 0 { ": " } else { "; " };
+            write!(f, "{before}{}: {}", answer.backend, answer.text)?;
+        }
+        if self.effect == Effect::Unknown {
+            f.write_str("; the effect may have happened")?;
+        }
+        write!(f, "; {}", self.remedy())
+    }
+}
+
+impl StdError for FailoverError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<FailoverError> for object_store::Error {
+    fn from(error: FailoverError) -> Self {
+        Self::Generic { store: "Failover", source: Box::new(error) }
+    }
+}
+
+/// An attempt that was cut off by our own deadline.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("no answer within {0:?}")]
+pub(crate) struct CutOff(pub(crate) std::time::Duration);
+
+impl CutOff {
+    /// As an error that every classification takes for slowness with unknown effect.
+    pub(crate) fn into_error(self) -> object_store::Error {
+        let source = std::io::Error::new(std::io::ErrorKind::TimedOut, self);
+        object_store::Error::Generic { store: "Failover", source: Box::new(source) }
+    }
+}
+
+/// An error and its causes in one line, without repetition.
+pub(crate) fn describe(error: &object_store::Error) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1) {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+    }
+    text
+}

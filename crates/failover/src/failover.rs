@@ -1,0 +1,225 @@
+//! The handle that applications hold.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures::StreamExt;
+use lifeboat_core::{BlobStore, Identity, RESERVED_PREFIX};
+use object_store::path::Path;
+use object_store::{ObjectStore, Result};
+use serde::Serialize;
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::builder::FailoverBuilder;
+use crate::catch_up::CONFLICTS;
+use crate::catch_up::mend::MendReport;
+use crate::catch_up::runner::CatchUpReport;
+use crate::engine::Engine;
+use crate::error::CutOff;
+use crate::events::Operation;
+use crate::health::Evidence;
+use crate::journal::Marker;
+use crate::status::Status;
+
+/// Two or more backends as one store. Cloning is cheap; all clones are one.
+///
+/// Background work (probes, reading journals, catch-up) begins with the first request, or with [`start`](Self::start).
+#[derive(Debug, Clone)]
+pub struct Failover {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) identity: Identity,
+}
+
+/// A version that lost against another one and was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// The object.
+    pub key: Path,
+    /// Where the loser is.
+    pub kept_at: Path,
+    /// Size in bytes.
+    pub size: u64,
+    /// A backend that keeps it.
+    pub backend: String,
+}
+
+/// As a line of `journal conflicts --json`.
+impl Serialize for Conflict {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut line = serializer.serialize_struct("Conflict", 4)?;
+        line.serialize_field("key", self.key.as_ref())?;
+        line.serialize_field("kept_at", self.kept_at.as_ref())?;
+        line.serialize_field("size", &self.size)?;
+        line.serialize_field("backend", &self.backend)?;
+        line.end()
+    }
+}
+
+impl Failover {
+    /// A builder without backends.
+    pub fn builder() -> FailoverBuilder {
+        FailoverBuilder::default()
+    }
+
+    /// Begins with the store that an application already has, which holds everything there is.
+    pub fn wrap(existing: impl BlobStore) -> FailoverBuilder {
+        Self::builder().seeded_backend(existing)
+    }
+
+    pub(crate) fn over(engine: Arc<Engine>) -> Self {
+        let ids: Vec<&str> = engine.backends.iter().map(|backend| &*backend.id).collect();
+        let identity = Identity::new("failover", "", ids.join("+"));
+        Self { engine, identity }
+    }
+
+    /// Begins background work now. Must be called within a tokio runtime.
+    pub fn start(&self) {
+        self.engine.start();
+    }
+
+    /// Waits until the journals have been read, or those that cannot be read now are known; a second at most.
+    pub async fn loaded(&self) {
+        self.engine.start();
+        self.engine.wait_loaded().await;
+    }
+
+    /// What is known now. Sends nothing.
+    pub fn status(&self) -> Status {
+        self.engine.status()
+    }
+
+    /// Reads all journals anew, and returns every marker. Changes nothing and begins no background work.
+    ///
+    /// # Errors
+    /// No journal could be read.
+    pub async fn journal(&self) -> Result<Vec<Marker>> {
+        let engine = &self.engine;
+        let mut last = None;
+        let mut read = 0;
+        for backend in &engine.backends {
+            match engine.read_journal(backend.at).await {
+                Ok(_) => {
+                    backend.answered();
+                    engine.learn_seeding(backend).await;
+                    read += 1;
+                }
+                Err(error) => {
+                    engine.judge(backend.at, Operation::Journal, &error).await;
+                    last = Some(error);
+                }
+            }
+        }
+        match last {
+            Some(error) if read == 0 => Err(error),
+            _ => Ok(engine.index.markers()),
+        }
+    }
+
+    /// Replays everything that can be replayed now. What waits for a backend or for the quarantine stays.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the markers of what was not finished.
+    pub async fn catch_up(&self) -> CatchUpReport {
+        self.engine.read_journals().await;
+        self.engine.pass(true).await
+    }
+
+    /// Compares all backends key by key, and settles every difference. For what no marker can know of: a process
+    /// killed in the middle of a write that it never acknowledged, or a provider that lost data. Costs a listing of each backend and one
+    /// request for each key and backend.
+    pub async fn mend(&self, prefix: Option<&Path>) -> MendReport {
+        self.engine.mend(prefix).await
+    }
+
+    /// The versions that lost against others and were kept.
+    ///
+    /// # Errors
+    /// No backend could be listed.
+    pub async fn conflicts(&self) -> Result<Vec<Conflict>> {
+        let engine = &self.engine;
+        let folder = Path::from_iter([RESERVED_PREFIX, CONFLICTS]);
+        let mut found: Vec<Conflict> = Vec::new();
+        let mut last = None;
+        let mut read = 0;
+        for backend in &engine.backends {
+            let bound = engine.settings.read_deadline;
+            let listing = backend.store.list(Some(&folder)).collect::<Vec<_>>();
+            let listed = timeout(bound, listing).await;
+            let listed = listed.map_err(|_| CutOff(bound).into_error());
+            match listed.and_then(|objects| objects.into_iter().collect::<Result<Vec<_>>>()) {
+                Ok(objects) => {
+                    read += 1;
+                    found.extend(objects.into_iter().filter_map(|object| {
+                        let mut parts: Vec<_> = object.location.prefix_match(&folder)?.collect();
+                        parts.pop()?;
+                        let key = Path::from_iter(parts);
+                        let backend = backend.id.clone();
+                        Some(Conflict {
+                            key,
+                            kept_at: object.location.clone(),
+                            size: object.size,
+                            backend,
+                        })
+                    }));
+                }
+                Err(error) => {
+                    engine.judge(backend.at, Operation::Journal, &error).await;
+                    last = Some(error);
+                }
+            }
+        }
+        found.sort_by(|a, b| a.kept_at.cmp(&b.kept_at));
+        found.dedup_by(|a, b| a.kept_at == b.kept_at);
+        match last {
+            Some(error) if read == 0 => Err(error),
+            _ => Ok(found),
+        }
+    }
+
+    /// Prefers a returned backend again, now. For [`Failback::Manual`](crate::Failback::Manual), or to cut the settling time short.
+    pub fn fail_back(&self, backend_id: &str) {
+        if let Some(backend) = self.engine.backends.iter().find(|backend| backend.id == backend_id)
+        {
+            backend.observe(Evidence::FailBack, "the operator wants it back");
+        }
+    }
+
+    /// Marks a backend as holding everything that exists, after a finished and verified sync.
+    ///
+    /// # Errors
+    /// There is no such backend, or it cannot be written to.
+    pub async fn mark_seeded(&self, backend_id: &str) -> Result<()> {
+        let backend = self.engine.backends.iter().find(|backend| backend.id == backend_id);
+        match backend {
+            Some(backend) => self.engine.mark_seeded(backend.at).await,
+            None => {
+                let source = format!("no backend has the id `{backend_id}`").into();
+                Err(object_store::Error::Generic { store: "Failover", source })
+            }
+        }
+    }
+
+    /// Ends background work, after the legs of acknowledged writes have ended or their bound has passed.
+    pub async fn close(&self) {
+        let engine = &self.engine;
+        let legs = async {
+            while engine.legs.load(Ordering::Acquire) > 0 {
+                let ended = engine.leg_ended.notified();
+                if engine.legs.load(Ordering::Acquire) == 0 {
+                    break;
+                }
+                // Woken by a leg's end; the pause bounds what a wake-up between the two looks would cost.
+                let _ = timeout(Duration::from_millis(100), ended).await;
+            }
+        };
+        // What is still under way after that has a marker.
+        let _ = timeout(engine.settings.write_deadline, legs).await;
+        engine.closed.send_replace(true);
+        sleep(Duration::ZERO).await;
+    }
+}

@@ -1,0 +1,252 @@
+//! The index of all known markers, by key. Reads look here only when there is any marker at all: one
+//! atomic load tells.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use lifeboat_core::Stamp;
+use object_store::path::Path;
+use tokio::time::Instant;
+
+use super::Marker;
+use crate::backend::Mask;
+
+/// A marker and what this process knows about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) marker: Arc<Marker>,
+    pub(crate) path: Path,
+    /// Index of the backend that it speaks of; none if that backend is not one of ours.
+    pub(crate) target: Option<usize>,
+    /// Backends that keep it.
+    pub(crate) homes: Mask,
+    /// This process wrote it and knows whether the write is over.
+    pub(crate) origin: Origin,
+    /// The target has answered the request that made it ambiguous: nothing can land late any more.
+    pub(crate) landed: bool,
+    /// Catch-up has found the target to be level; only time has to pass.
+    pub(crate) leveled: bool,
+    /// When it came into the index.
+    pub(crate) added: Instant,
+}
+
+/// Who wrote a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This process, and a request of that write may still be under way on our side.
+    Running,
+    /// This process; all of the write's requests have ended on our side.
+    Ended,
+    /// Another process, or this one in an earlier life.
+    Foreign,
+}
+
+/// What the index says about a key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dirt {
+    /// Backends that may lack an acknowledged write.
+    pub(crate) behind: Mask,
+    /// Backends whose state is unsure because of a write that was not acknowledged.
+    pub(crate) unsure: Mask,
+    /// Backends to which an older write of this process is still under way.
+    pub(crate) busy: Mask,
+    /// The newest acknowledged write: its order, the stamp of its version, and whether it is a delete.
+    pub(crate) newest: Option<(Stamp, Stamp, bool)>,
+}
+
+/// All known markers.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    keys: RwLock<BTreeMap<Path, Vec<Known>>>,
+    /// Number of markers; what reads load.
+    count: AtomicUsize,
+}
+
+/// Numbers for `status`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Totals {
+    pub(crate) markers: u64,
+    pub(crate) keys: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) oldest: Option<Stamp>,
+    pub(crate) dirty_keys: Vec<u64>,
+}
+
+impl Index {
+    /// Whether there is no marker at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Path, Vec<Known>>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Path, Vec<Known>>> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a marker, or a further home of a known one. Whether it was new.
+    pub(crate) fn add(&self, known: Known) -> bool {
+        let mut keys = self.write();
+        let entry = keys.entry(known.marker.key.clone()).or_default();
+        if let Some(same) = entry.iter_mut().find(|same| same.path == known.path) {
+            same.homes |= known.homes;
+            return false;
+        }
+        entry.push(known);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    /// All markers of a key.
+    pub(crate) fn of(&self, key: &Path) -> Vec<Known> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        self.read().get(key).cloned().unwrap_or_default()
+    }
+
+    /// What reads and writes of a key must know.
+    pub(crate) fn dirt(&self, key: &Path) -> Option<Dirt> {
+        if self.is_empty() {
+            return None;
+        }
+        self.read().get(key).map(|known| Dirt::of(known))
+    }
+
+    /// The request that this marker stands for has ended on our side; `landed` if the target answered it.
+    pub(crate) fn ended(&self, key: &Path, path: &Path, landed: bool) {
+        if let Some(entry) = self.write().get_mut(key) {
+            for known in entry.iter_mut().filter(|known| known.path == *path) {
+                known.origin = Origin::Ended;
+                known.landed = landed;
+            }
+        }
+    }
+
+    /// Catch-up found the targets of these markers level.
+    pub(crate) fn leveled(&self, key: &Path, level: Mask) {
+        if let Some(entry) = self.write().get_mut(key) {
+            for known in entry.iter_mut() {
+                known.leveled = known.target.is_none_or(|target| level.has(target));
+            }
+        }
+    }
+
+    /// Forgets a marker.
+    pub(crate) fn remove(&self, key: &Path, path: &Path) {
+        let mut keys = self.write();
+        let Some(entry) = keys.get_mut(key) else { return };
+        let before = entry.len();
+        entry.retain(|known| known.path != *path);
+        self.count.fetch_sub(before - entry.len(), Ordering::AcqRel);
+        if entry.is_empty() {
+            keys.remove(key);
+        }
+    }
+
+    /// After `home` was listed from `began` on: forgets its hold on markers that were not there.
+    pub(crate) fn reconcile_home(&self, home: usize, began: Instant, seen: &dyn Fn(&Path) -> bool) {
+        let mut gone = 0;
+        let mut keys = self.write();
+        keys.retain(|_, entry| {
+            let before = entry.len();
+            entry.retain_mut(|known| {
+                let listed = seen(&known.path);
+                if known.homes.has(home) && known.added < began && !listed {
+                    known.homes.clear(home);
+                }
+                // One that has just been written by us may not be kept by anybody yet.
+                !known.homes.is_empty() || known.added >= began || known.origin == Origin::Running
+            });
+            gone += before - entry.len();
+            !entry.is_empty()
+        });
+        self.count.fetch_sub(gone, Ordering::AcqRel);
+    }
+
+    /// Up to `most` keys after `from`, in order.
+    pub(crate) fn keys_after(&self, from: Option<&Path>, most: usize) -> Vec<Path> {
+        let lower = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let keys = self.read();
+        keys.range::<Path, _>((lower, Bound::Unbounded))
+            .take(most)
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Keys under `prefix` for which `wanted` holds, in order.
+    pub(crate) fn keys_under(
+        &self,
+        prefix: Option<&Path>,
+        wanted: &dyn Fn(&Dirt) -> bool,
+    ) -> Vec<Path> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let keys = self.read();
+        let lower = prefix.map_or(Bound::Unbounded, Bound::Included);
+        keys.range::<Path, _>((lower, Bound::Unbounded))
+            .take_while(|(key, _)| prefix.is_none_or(|p| key.as_ref().starts_with(p.as_ref())))
+            .filter(|(key, _)| prefix.is_none_or(|p| key.prefix_matches(p) && *key != p))
+            .filter(|(_, known)| wanted(&Dirt::of(known)))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Numbers for `status`; goes through all markers.
+    pub(crate) fn totals(&self, backends: usize) -> Totals {
+        let mut totals = Totals { dirty_keys: vec![0; backends], ..Totals::default() };
+        let keys = self.read();
+        for entry in keys.values() {
+            totals.keys += 1;
+            let dirt = Dirt::of(entry);
+            for (at, dirty) in totals.dirty_keys.iter_mut().enumerate() {
+                *dirty += u64::from(dirt.behind.has(at) || dirt.unsure.has(at));
+            }
+            for known in entry {
+                totals.markers += 1;
+                totals.quarantined += u64::from(known.marker.ambiguous);
+                let stamp = known.marker.stamp;
+                totals.oldest = Some(totals.oldest.map_or(stamp, |oldest| oldest.min(stamp)));
+            }
+        }
+        totals
+    }
+
+    /// All markers, by key.
+    pub(crate) fn markers(&self) -> Vec<Marker> {
+        let all = self.read();
+        all.values().flatten().map(|known| Marker::clone(&known.marker)).collect()
+    }
+
+    /// Number of markers.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+}
+
+impl Dirt {
+    fn of(known: &[Known]) -> Self {
+        let mut dirt = Self::default();
+        for Known { marker, target, origin, .. } in known {
+            if marker.acknowledged {
+                let order = (marker.stamp, marker.version_stamp(), marker.delete);
+                dirt.newest = Some(dirt.newest.map_or(order, |newest| newest.max(order)));
+            }
+            let Some(target) = *target else { continue };
+            if marker.acknowledged {
+                dirt.behind.set(target)
+            } else {
+                dirt.unsure.set(target)
+            }
+            if *origin == Origin::Running {
+                dirt.busy.set(target);
+            }
+        }
+        dirt
+    }
+}

@@ -1,0 +1,218 @@
+//! Markers in the buckets: writing, listing and removing them.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use lifeboat_core::Stamp;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload, Result};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Marker;
+use super::index::{Known, Origin};
+use super::marker::{self, Parsed};
+use crate::backend::Mask;
+use crate::engine::Engine;
+use crate::error::CutOff;
+use crate::events::{Event, Operation};
+
+/// Attempts to write a marker at one home.
+const ATTEMPTS: usize = 3;
+/// Markers read at once, for those whose key lies in the body.
+const BODIES: usize = 16;
+
+/// A marker to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) marker: Arc<Marker>,
+    pub(crate) path: Path,
+    pub(crate) target: usize,
+    pub(crate) homes: Mask,
+}
+
+/// What a marker is drafted from, besides its target.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark<'a> {
+    pub(crate) key: &'a Path,
+    pub(crate) delete: bool,
+    pub(crate) stamp: Stamp,
+    pub(crate) version: Option<Stamp>,
+    pub(crate) ambiguous: bool,
+    pub(crate) acknowledged: bool,
+    pub(crate) confirmed: bool,
+}
+
+impl Engine {
+    pub(crate) fn draft(&self, mark: &Mark<'_>, target: usize) -> Draft {
+        let after = self
+            .index
+            .dirt(mark.key)
+            .and_then(|dirt| dirt.newest)
+            .map(|(order, _, _)| order)
+            .filter(|newest| *newest < mark.stamp);
+        let marker = Arc::new(Marker {
+            target: self.backends[target].id.clone(),
+            key: mark.key.clone(),
+            delete: mark.delete,
+            stamp: mark.stamp,
+            version: mark.version,
+            after,
+            ambiguous: mark.ambiguous,
+            acknowledged: mark.acknowledged,
+            confirmed: mark.confirmed,
+            nonce: self.randomness.number(),
+        });
+        Draft { path: marker.path(), marker, target, homes: Mask::NONE }
+    }
+
+    /// Makes a marker durable at one home, trying again after faults until `until`.
+    pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> bool {
+        let backend = &self.backends[home];
+        for _ in 0..ATTEMPTS {
+            let body = PutPayload::from(draft.marker.body());
+            let put = backend.store.put(&draft.path, body);
+            let bound = until.min(Instant::now() + self.settings.attempt_deadline);
+            match timeout_at(bound, put).await {
+                Ok(Ok(_)) => {
+                    backend.answered();
+                    self.observers.tell(|| Event::MarkerWritten {
+                        target: draft.marker.target.clone(),
+                        home: backend.id.clone(),
+                        key: draft.marker.key.clone(),
+                    });
+                    return true;
+                }
+                Ok(Err(error)) => {
+                    if !self.judge(home, Operation::Journal, &error).await.is_fault() {
+                        tracing::warn!(home = %backend.id, %error, "marker refused");
+                        return false;
+                    }
+                }
+                Err(_) => {
+                    let late = CutOff(self.settings.attempt_deadline).into_error();
+                    self.judge(home, Operation::Journal, &late).await;
+                }
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Enters a marker that this process wrote.
+    pub(crate) fn enter(&self, draft: &Draft, origin: Origin) {
+        self.index.add(Known {
+            marker: Arc::clone(&draft.marker),
+            path: draft.path.clone(),
+            target: Some(draft.target),
+            homes: draft.homes,
+            origin,
+            landed: false,
+            leveled: false,
+            added: Instant::now(),
+        });
+        self.observers.markers.set(as_gauge(self.index.len()));
+    }
+
+    /// Removes a marker from all its homes and from the index. A home that cannot be reached keeps it: it is read
+    /// again when the home is back, and compared once more.
+    pub(crate) async fn remove_marker(&self, known: &Known) -> bool {
+        let removals = known.homes.iter().map(|home| async move {
+            let backend = &self.backends[home];
+            let delete = backend.store.delete(&known.path);
+            match timeout(self.settings.attempt_deadline, delete).await {
+                Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => {
+                    backend.answered();
+                    true
+                }
+                Ok(Err(error)) => {
+                    self.judge(home, Operation::Journal, &error).await;
+                    false
+                }
+                Err(_) => false,
+            }
+        });
+        let gone = futures::future::join_all(removals).await.into_iter().all(|gone| gone);
+        if gone {
+            self.index.remove(&known.marker.key, &known.path);
+            self.observers.markers.set(as_gauge(self.index.len()));
+            self.observers.tell(|| Event::MarkerRemoved {
+                target: known.marker.target.clone(),
+                key: known.marker.key.clone(),
+            });
+        }
+        gone
+    }
+
+    /// Reads the journal at one backend into the index. Streams: memory is what the index takes.
+    pub(crate) async fn read_journal(&self, home: usize) -> Result<u64> {
+        let backend = &self.backends[home];
+        let began = Instant::now();
+        let folder = marker::folder();
+        let mut names = std::collections::BTreeSet::new();
+        let mut unread = Vec::new();
+        let mut listing = backend.store.list(Some(&folder));
+        loop {
+            let next = timeout(self.settings.stall_deadline, listing.next()).await;
+            let next = next.map_err(|_| CutOff(self.settings.stall_deadline).into_error());
+            let Some(object) = next? else { break };
+            let path = object?.location;
+            match Marker::parse(&path) {
+                Parsed::Whole(marker) => self.found(marker, path.clone(), home),
+                Parsed::KeyInBody(marker) => unread.push((marker, path.clone())),
+                Parsed::Foreign => continue,
+            }
+            names.insert(path);
+        }
+        self.read_bodies(home, unread).await?;
+        self.index.reconcile_home(home, began, &|path| names.contains(path));
+        self.observers.markers.set(as_gauge(self.index.len()));
+        let markers = u64::try_from(names.len()).unwrap_or(u64::MAX);
+        if !backend.journal_read.swap(true, std::sync::atomic::Ordering::AcqRel) {
+            self.observers.tell(|| Event::JournalRead { backend: backend.id.clone(), markers });
+        }
+        Ok(markers)
+    }
+
+    async fn read_bodies(&self, home: usize, unread: Vec<(Marker, Path)>) -> Result<()> {
+        let store = &self.backends[home].store;
+        stream::iter(unread.into_iter().map(Ok))
+            .try_for_each_concurrent(BODIES, |(marker, path)| async move {
+                let read = async { store.get(&path).await?.bytes().await };
+                let body = match timeout(self.settings.attempt_deadline, read).await {
+                    Ok(Ok(body)) => body,
+                    // Removed by somebody since it was listed.
+                    Ok(Err(object_store::Error::NotFound { .. })) => return Ok(()),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => return Err(CutOff(self.settings.attempt_deadline).into_error()),
+                };
+                let key = std::str::from_utf8(&body).ok().and_then(|key| Path::parse(key).ok());
+                match key {
+                    Some(key) => self.found(Marker { key, ..marker }, path, home),
+                    None => tracing::warn!(%path, "marker without a key"),
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    fn found(&self, marker: Marker, path: Path, home: usize) {
+        self.follow(&marker.key, marker.stamp);
+        let target = self.backends.iter().position(|backend| backend.id == marker.target);
+        self.index.add(Known {
+            marker: Arc::new(marker),
+            path,
+            target,
+            homes: Mask::only(home),
+            origin: Origin::Foreign,
+            landed: false,
+            leveled: false,
+            added: Instant::now(),
+        });
+    }
+}
+
+fn as_gauge(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,90 @@
+//! One [`ObjectStore`](object_store::ObjectStore) over two or more providers: the outage of any one of them is a
+//! non-event.
+//!
+//! ```
+//! use lifeboat_core::{AnyStore, Identity};
+//! use lifeboat_failover::Failover;
+//! use object_store::{ObjectStoreExt, memory::InMemory};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The store that the application has had so far, and another one to stand beside it.
+//! let existing = AnyStore::new(InMemory::new(), Identity::new("memory", "", "existing"));
+//! let other = AnyStore::new(InMemory::new(), Identity::new("memory", "", "other"));
+//!
+//! let store = Failover::wrap(existing).or(other).build()?;
+//! store.put(&"report.pdf".into(), "contents".into()).await?;
+//! assert_eq!(store.get(&"report.pdf".into()).await?.bytes().await?, "contents");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - A write is acknowledged when [`Settings::min_copies`] backends have it *and*, for every other one, a durable
+//!   marker says that it may lack it. So it survives the loss of any one backend once it has two copies, and the crash of the process.
+//! - A request succeeds if one healthy backend can serve it, and ends within a bounded time.
+//! - No deleted object comes back, and no older version replaces a newer one by catch-up.
+//! - After the faults end, all backends converge to the same state.
+//! - One writing process reads its own writes, through any failover.
+//!
+//! # What is not
+//!
+//! - Processes that cannot see each other's backends do not agree at every moment: another process' diverted writes are
+//!   seen after [`Settings::journal_poll`]. Both may write a key; the later stamp wins, the loser is kept
+//!   under `.lifeboat/conflicts/`.
+//! - A write that was not acknowledged may or may not have happened. If the process was killed in the middle of
+//!   it, copies may differ until [`Failover::mend`] compares them; [`Settings::intent`] closes that at the price of a request for each write.
+//! - Conditional writes while the first backend is down: refused, unless [`ConditionalWrites::Active`] says that
+//!   only one process writes.
+//! - Where a backend enforces no conditions, two processes that overwrite one key at the same moment rely on the
+//!   settling check, which runs [`Settings::settle_after`] later.
+//! - A process that starts while a backend is down cannot read that backend's journal:
+//!   [`BackendStatus::journal_read`] says so, and reads are served from what is there.
+//!
+//! # Cancel safety
+//!
+//! Reads may be dropped at any time. A write, a delete, a copy and a completion run to their end in the background when
+//! their future is dropped. A dropped multipart upload leaves its parts, as with every store.
+
+mod backend;
+mod body;
+mod builder;
+mod catch_up;
+mod clock;
+mod engine;
+mod error;
+mod etag;
+mod events;
+mod failover;
+mod health;
+mod journal;
+mod latency;
+mod list;
+mod locks;
+mod object_store_impl;
+mod observe;
+mod read;
+mod seam;
+mod seeding;
+mod settings;
+mod settle;
+mod status;
+mod tokens;
+mod write;
+
+pub use builder::FailoverBuilder;
+pub use catch_up::mend::MendReport;
+pub use catch_up::runner::CatchUpReport;
+pub use error::{FailoverError, Reason};
+pub use events::{Event, Observer, Operation};
+pub use failover::{Conflict, Failover};
+pub use health::HealthState;
+pub use journal::Marker;
+pub use seam::{Clock, Spawner, SystemClock, TokioSpawner};
+pub use settings::{ConditionalWrites, Failback, HealthSettings, Settings, StaleReads};
+pub use status::{BackendStatus, JournalStatus, Status};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,379 @@
+//! Listings: from a backend that is clean under the prefix, if there is one; else with what is dirty overlaid from
+//! whoever has it. A listing that breaks goes on at another backend after the last key returned.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use lifeboat_core::{Effect, is_reserved};
+use object_store::path::Path;
+use object_store::{Error, GetOptions, ListResult, ObjectMeta, ObjectStore, Result};
+use tokio::time::{Instant, timeout};
+
+use crate::backend::{Backend, Mask};
+use crate::engine::Engine;
+use crate::error::{CutOff, FailoverError, Reason};
+use crate::etag::label;
+use crate::events::{Event, Operation};
+use crate::latency::ReadKind;
+
+/// Overlaid keys looked up at once.
+const AT_ONCE: usize = 16;
+
+/// A listing under way.
+struct Listing {
+    engine: Arc<Engine>,
+    prefix: Option<Path>,
+    offset: Option<Path>,
+    source: Option<Source>,
+    /// The last key returned, while everything returned so far is at or before it.
+    last: Option<Path>,
+    /// Every key returned, where the order is not known or several backends are joined.
+    returned: Option<BTreeSet<Path>>,
+    asked: Mask,
+    /// Incomplete backends whose listings are still to be joined.
+    more: Mask,
+    failures: Vec<(usize, Error)>,
+    began: Instant,
+}
+
+/// The backend that is being listed.
+struct Source {
+    at: usize,
+    ordered: bool,
+    stream: BoxStream<'static, Result<ObjectMeta>>,
+    /// Dirty keys: what this backend says about them is not believed.
+    hidden: BTreeSet<Path>,
+    /// What is there of the dirty keys, in order.
+    overlay: VecDeque<ObjectMeta>,
+    /// An entry that waits behind overlaid ones.
+    ahead: Option<ObjectMeta>,
+    fresh: bool,
+}
+
+impl Engine {
+    /// Lists everything under `prefix` after `offset`.
+    pub(crate) fn list_all(
+        self: &Arc<Self>,
+        prefix: Option<&Path>,
+        offset: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listing = Listing {
+            engine: Arc::clone(self),
+            prefix: prefix.cloned(),
+            offset: offset.cloned(),
+            source: None,
+            last: None,
+            returned: None,
+            asked: Mask::NONE,
+            more: Mask::NONE,
+            failures: Vec::new(),
+            began: Instant::now(),
+        };
+        stream::try_unfold(listing, Listing::step).boxed()
+    }
+
+    /// Whether a backend can be believed about what it does not list.
+    fn is_complete(&self, backend: &Backend) -> bool {
+        backend.seeded.load(Ordering::Acquire)
+    }
+
+    fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
+        self.index.keys_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
+    }
+
+    /// One level of a listing.
+    pub(crate) async fn list_level(self: &Arc<Self>, prefix: Option<&Path>) -> Result<ListResult> {
+        let plain = self.index.is_empty() || self.index.keys_under(prefix, &|_| true).is_empty();
+        let complete = self.in_use().iter().all(|at| self.is_complete(&self.backends[at]));
+        if plain && complete {
+            let call = |backend: &Backend| {
+                let store = Arc::clone(&backend.store);
+                async move { store.list_with_delimiter(prefix).await }
+            };
+            let served =
+                self.read(Operation::List, ReadKind::List, None, None, Mask::NONE, call).await?;
+            let backend = &self.backends[served.at];
+            let mut result = served.result;
+            result.common_prefixes.retain(|prefix| !is_reserved(prefix));
+            result.objects.retain(|object| !is_reserved(&object.location));
+            result.objects.iter_mut().for_each(|object| relabel(backend, object));
+            return Ok(result);
+        }
+        // Somewhere below a dirty key may make or end a folder: the whole listing decides.
+        let mut all = self.list_all(prefix, None);
+        let mut objects = BTreeMap::new();
+        let mut folders = BTreeSet::new();
+        while let Some(object) = all.try_next().await? {
+            let root = Path::default();
+            let Some(mut rest) = object.location.prefix_match(prefix.unwrap_or(&root)) else {
+                continue;
+            };
+            let Some(first) = rest.next() else { continue };
+            if rest.next().is_some() {
+                let folder = prefix.unwrap_or(&root).parts().chain(std::iter::once(first));
+                folders.insert(folder.collect::<Path>());
+            } else {
+                drop(rest);
+                objects.insert(object.location.clone(), object);
+            }
+        }
+        Ok(ListResult {
+            common_prefixes: folders.into_iter().collect(),
+            objects: objects.into_values().collect(),
+            extensions: object_store::Extensions::default(),
+        })
+    }
+}
+
+fn relabel(backend: &Backend, object: &mut ObjectMeta) {
+    object.e_tag = label(&backend.id, backend.is_first(), object.e_tag.take());
+    object.version = label(&backend.id, backend.is_first(), object.version.take());
+}
+
+impl Listing {
+    async fn step(mut self) -> Result<Option<(ObjectMeta, Self)>> {
+        if !self.engine.ready.load(Ordering::Acquire) {
+            self.engine.start();
+            self.engine.wait_loaded().await;
+        }
+        loop {
+            if self.source.is_none() && !self.open().await? {
+                return Ok(None);
+            }
+            match self.next().await {
+                Ok(Some(object)) => {
+                    if self.wanted(&object.location) {
+                        self.note(&object.location);
+                        return Ok(Some((object, self)));
+                    }
+                }
+                Ok(None) => {
+                    self.served();
+                    self.source = None;
+                    if self.more.is_empty() {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => self.failed(error).await?,
+            }
+        }
+    }
+
+    /// Chooses a backend and begins there. False if there is nothing more to list.
+    async fn open(&mut self) -> Result<bool> {
+        let engine = Arc::clone(&self.engine);
+        let joining = !self.more.is_empty();
+        let at = if joining { self.more.iter().next() } else { self.choose() };
+        let Some(at) = at else { return Err(self.give_up()) };
+        self.more.clear(at);
+        self.asked.set(at);
+        let backend = &engine.backends[at];
+        if !joining && !engine.is_complete(backend) {
+            // What one lacks another may have: all are joined, and one that is missing makes it incomplete.
+            self.join(at)?;
+        }
+        let ordered = backend.lists_in_order();
+        if !ordered && self.returned.is_none() && self.last.is_none() {
+            self.returned = Some(BTreeSet::new());
+        }
+        let prefix = self.prefix.as_ref();
+        let after = match (&self.offset, &self.last) {
+            (Some(offset), Some(last)) => Some(offset.max(last)),
+            (offset, last) => offset.as_ref().or(last.as_ref()),
+        };
+        let hidden: BTreeSet<Path> = engine.dirty_at(at, prefix).into_iter().collect();
+        let overlay = overlay(&engine, &hidden, after).await?;
+        // "Start after" skips whole folders at services that list folder by folder: filtered here instead.
+        let stream = match after {
+            Some(after) if ordered => backend.store.list_with_offset(prefix, after),
+            _ => backend.store.list(prefix),
+        };
+        self.source =
+            Some(Source { at, ordered, stream, hidden, overlay, ahead: None, fresh: true });
+        Ok(true)
+    }
+
+    /// All other backends are to be listed as well.
+    fn join(&mut self, first: usize) -> Result<()> {
+        let engine = &self.engine;
+        for backend in engine.backends.iter().filter(|backend| backend.at != first) {
+            if !backend.is_in_use() {
+                let error =
+                    FailoverError::new(Reason::MissNotBelieved, self.prefix.as_ref(), Effect::None)
+                        .answered(&backend.id, backend.state().as_str())
+                        .answered(&engine.backends[first].id, "not known to be complete");
+                return Err(error.into());
+            }
+            self.more.set(backend.at);
+        }
+        self.returned.get_or_insert_default();
+        Ok(())
+    }
+
+    /// The complete backend with the fewest dirty keys; the first of equals.
+    fn choose(&self) -> Option<usize> {
+        let engine = &self.engine;
+        let last_resort = engine.in_use();
+        engine
+            .backends
+            .iter()
+            .filter(|backend| !self.asked.has(backend.at) && last_resort.has(backend.at))
+            .min_by_key(|backend| {
+                let dirty = engine.dirty_at(backend.at, self.prefix.as_ref()).len();
+                let suspect = backend.state() != crate::health::HealthState::Serving;
+                (!engine.is_complete(backend), dirty > 0, suspect, backend.at)
+            })
+            .map(|backend| backend.at)
+    }
+
+    /// The next entry of the current backend, overlaid ones in their places.
+    async fn next(&mut self) -> Result<Option<ObjectMeta>> {
+        let bound = self.bound();
+        let Some(source) = &mut self.source else { return Ok(None) };
+        let backend = &self.engine.backends[source.at];
+        if source.ahead.is_none() {
+            let began = Instant::now();
+            let entry = timeout(bound, source.stream.next()).await;
+            let entry = entry.unwrap_or_else(|_| Some(Err(CutOff(bound).into_error())));
+            if source.fresh && !matches!(entry, Some(Err(_))) {
+                backend.answered();
+                backend.latencies.record(ReadKind::List, began.elapsed());
+                source.fresh = false;
+            }
+            match entry {
+                Some(Err(error)) => return Err(error),
+                Some(Ok(mut object)) => {
+                    if is_reserved(&object.location) || source.hidden.contains(&object.location) {
+                        // Passed over by the caller: it wants nothing that it has had.
+                        return Box::pin(self.next()).await;
+                    }
+                    relabel(backend, &mut object);
+                    source.ahead = Some(object);
+                }
+                None => return Ok(source.overlay.pop_front()),
+            }
+        }
+        let overlaid = match (source.overlay.front(), &source.ahead) {
+            (Some(over), Some(ahead)) => source.ordered && over.location < ahead.location,
+            _ => false,
+        };
+        Ok(if overlaid { source.overlay.pop_front() } else { source.ahead.take() })
+    }
+
+    /// How long to wait for the next entry: short for the first page while another backend could be asked.
+    fn bound(&self) -> Duration {
+        let settings = &self.engine.settings;
+        let Some(source) = &self.source else { return settings.stall_deadline };
+        if !source.fresh {
+            return settings.stall_deadline;
+        }
+        let others = self.engine.in_use().without(self.asked);
+        let latencies = &self.engine.backends[source.at].latencies;
+        match latencies.percentiles(ReadKind::List) {
+            _ if others.is_empty() => settings.attempt_deadline,
+            Some((_, p99)) => settings.rescue_after.max(p99 * 4).min(settings.attempt_deadline),
+            None => settings.rescue_after,
+        }
+    }
+
+    fn wanted(&self, key: &Path) -> bool {
+        let after = |bound: &Option<Path>| bound.as_ref().is_none_or(|bound| key > bound);
+        after(&self.offset)
+            && after(&self.last_if_ordered())
+            && self.returned.as_ref().is_none_or(|returned| !returned.contains(key))
+    }
+
+    fn last_if_ordered(&self) -> Option<Path> {
+        // While the current backend goes on in order this is always true, and costs nothing to check.
+        if self.returned.is_some() { None } else { self.last.clone() }
+    }
+
+    fn note(&mut self, key: &Path) {
+        match &mut self.returned {
+            Some(returned) => {
+                returned.insert(key.clone());
+            }
+            None => self.last = Some(key.clone()),
+        }
+    }
+
+    fn served(&self) {
+        if let Some(source) = &self.source {
+            let id = &self.engine.backends[source.at].id;
+            let took = self.began.elapsed();
+            self.engine.observers.served(source.at, id, Operation::List, took, true);
+        }
+    }
+
+    /// A backend failed on the way: goes on at another one, or fails.
+    async fn failed(&mut self, error: Error) -> Result<()> {
+        let Some(source) = self.source.take() else { return Err(error) };
+        let verdict = self.engine.judge(source.at, Operation::List, &error).await;
+        if !verdict.is_fault() {
+            return Err(error);
+        }
+        // A joined listing lacks what only this backend has.
+        let joined = !self.more.is_empty()
+            || (self.returned.is_some()
+                && !self.engine.is_complete(&self.engine.backends[source.at]));
+        self.failures.push((source.at, error));
+        if joined {
+            return Err(self.give_up());
+        }
+        if let Some(next) = self.choose() {
+            let backends = &self.engine.backends;
+            self.engine.observers.tell(|| Event::FailedOver {
+                operation: Operation::List,
+                from: backends[source.at].id.clone(),
+                to: backends[next].id.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Error {
+        let mut error = FailoverError::new(Reason::Unavailable, self.prefix.as_ref(), Effect::None);
+        for (at, cause) in &self.failures {
+            error = error.failed(&self.engine.backends[*at].id, cause);
+        }
+        for backend in self.engine.backends.iter().filter(|backend| !backend.is_in_use()) {
+            error = error.answered(&backend.id, backend.state().as_str());
+        }
+        error.into()
+    }
+}
+
+/// What there is of dirty keys, from whoever has their latest version.
+async fn overlay(
+    engine: &Arc<Engine>,
+    hidden: &BTreeSet<Path>,
+    after: Option<&Path>,
+) -> Result<VecDeque<ObjectMeta>> {
+    let wanted = |key: &Path| after.is_none_or(|after| key > after);
+    let mut looks = Vec::new();
+    for key in hidden {
+        if wanted(key) {
+            looks.push(look(Arc::clone(engine), key.clone()));
+        }
+    }
+    let found: Vec<Option<ObjectMeta>> =
+        stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn look(engine: Arc<Engine>, key: Path) -> Result<Option<ObjectMeta>> {
+    let head = GetOptions { head: true, ..GetOptions::default() };
+    match engine.get_raw(&key, head).await {
+        Ok(served) => {
+            let mut meta = served.result.meta;
+            relabel(&engine.backends[served.at], &mut meta);
+            Ok(Some(meta))
+        }
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

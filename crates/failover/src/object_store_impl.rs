@@ -1,0 +1,308 @@
+//! `Failover` as an `ObjectStore` and a `BlobStore`: every method and option, each a few lines on top of the engine.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use lifeboat_core::{
+    BlobStore, Capabilities, CapabilityReport, Effect, Identity, Probe, Support, Verdict,
+    classify_default, is_reserved,
+};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::signer::{Method, SignedUrlOptions, Signer, Url};
+use object_store::{
+    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    coalesce_ranges,
+};
+
+use crate::Failover;
+use crate::backend::{Backend, Mask};
+use crate::body;
+use crate::engine::Engine;
+use crate::error::{FailoverError, Reason};
+use crate::etag::label;
+use crate::events::Operation;
+use crate::latency::ReadKind;
+use crate::write::put::strip;
+
+/// Gaps up to this size between ranges are read rather than asked for separately: 1 MiB, as in `object_store`.
+const COALESCE: u64 = 1 << 20;
+
+/// Keys under the reserved prefix are not the caller's to write.
+pub(crate) fn check_key(key: &Path) -> Result<()> {
+    if is_reserved(key) {
+        return Err(FailoverError::new(Reason::Reserved, Some(key), Effect::None).into());
+    }
+    Ok(())
+}
+
+impl fmt::Display for Failover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Failover(")?;
+        for (at, backend) in self.engine.backends.iter().enumerate() {
+            let before = if at == 0 { "" } else { ", " };
+            write!(f, "{before}{}", backend.store.identity())?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl Failover {
+    async fn awake(&self) -> &Arc<Engine> {
+        let engine = &self.engine;
+        if !engine.ready.load(std::sync::atomic::Ordering::Acquire) {
+            engine.start();
+            engine.wait_loaded().await;
+        }
+        engine
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Failover {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        check_key(location)?;
+        let engine = Arc::clone(self.awake().await);
+        let (task, key) = (Arc::clone(&engine), location.clone());
+        engine.detached(async move { task.put(key, payload, options).await }).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        check_key(location)?;
+        let engine = self.awake().await;
+        Ok(Box::new(engine.begin_upload(location.clone(), options).await?))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let engine = self.awake().await;
+        let served = engine.get_raw(location, options).await?;
+        let backend = &engine.backends[served.at];
+        let mut result = served.result;
+        let tag = strip(&mut result.attributes);
+        if let Some(tag) = tag {
+            engine.follow(location, tag.stamp);
+        }
+        // Guarded before labels go on: the guard speaks to the backend in its own words.
+        let mut result = body::guard(engine, location, served.at, tag, result);
+        if !backend.is_first() {
+            result.meta.e_tag = label(&backend.id, false, result.meta.e_tag.take());
+            result.meta.version = label(&backend.id, false, result.meta.version.take());
+        }
+        Ok(result)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let engine = self.awake().await;
+        if engine.index.dirt(location).is_none() {
+            let call = |backend: &Backend| {
+                let store = Arc::clone(&backend.store);
+                async move { store.get_ranges(location, ranges).await }
+            };
+            let kind = ReadKind::Get;
+            let served =
+                engine.read(Operation::Get, kind, Some(location), None, Mask::NONE, call).await?;
+            return Ok(served.result);
+        }
+        // Each range proves by its stamp that it is of the latest version.
+        let fetch = |range: Range<u64>| async move {
+            let options =
+                GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+            self.get_opts(location, options).await?.bytes().await
+        };
+        coalesce_ranges(ranges, fetch, COALESCE).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        futures::stream::once(async move { this.awake().await.delete_all(locations) })
+            .flatten()
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.engine.list_all(prefix, None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.engine.list_all(prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.awake().await.list_level(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        check_key(to)?;
+        let engine = Arc::clone(self.awake().await);
+        let (task, from, to) = (Arc::clone(&engine), from.clone(), to.clone());
+        engine.detached(async move { task.copy(from, to, options).await }).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        check_key(from)?;
+        check_key(to)?;
+        let engine = Arc::clone(self.awake().await);
+        let (task, from, to) = (Arc::clone(&engine), from.clone(), to.clone());
+        engine.detached(async move { task.rename(from, to, options).await }).await
+    }
+}
+
+#[async_trait]
+impl BlobStore for Failover {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What all members can do together; conditions are the first backend's, which decides them.
+    fn capabilities(&self) -> Capabilities {
+        let mut whole = self.engine.backends[0].store.capabilities();
+        for backend in &self.engine.backends[1..] {
+            let one = backend.store.capabilities();
+            whole.user_metadata = both(whole.user_metadata, one.user_metadata);
+            whole.ordered_listing = both(whole.ordered_listing, one.ordered_listing);
+            whole.presigned_urls = both(whole.presigned_urls, one.presigned_urls);
+            let (a, b) = (&mut whole.parts, one.parts);
+            a.min_part_size = a.min_part_size.max(b.min_part_size);
+            a.max_part_size = a.max_part_size.min(b.max_part_size);
+            a.max_parts = a.max_parts.min(b.max_parts);
+            a.equal_parts |= b.equal_parts;
+            a.max_object_size = a.max_object_size.min(b.max_object_size);
+        }
+        // One result for each key, whatever the batch.
+        whole.bulk_delete = Some(1000);
+        whole
+    }
+
+    async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
+        let mut first = None;
+        for backend in &self.engine.backends {
+            let report = backend.store.confirm_capabilities().await;
+            if backend.is_first() {
+                first = Some(report?);
+            } else if let Err(error) = report {
+                self.engine.judge(backend.at, Operation::Probe, &error).await;
+            }
+        }
+        first.ok_or_else(|| FailoverError::new(Reason::Unavailable, None, Effect::None).into())
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        let mut last = None;
+        for at in self.engine.in_use().iter() {
+            let backend = &self.engine.backends[at];
+            let bound = self.engine.settings.health.probe_deadline;
+            match tokio::time::timeout(bound, backend.store.probe()).await {
+                Ok(Ok(probe)) => return Ok(probe),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => last = Some(crate::error::CutOff(bound).into_error()),
+            }
+        }
+        Err(last
+            .unwrap_or_else(|| FailoverError::new(Reason::Unavailable, None, Effect::None).into()))
+    }
+
+    fn classify(&self, error: &object_store::Error) -> Verdict {
+        match FailoverError::find(error) {
+            Some(error) => error.verdict(),
+            None => classify_default(error),
+        }
+    }
+
+    fn signer(&self) -> Option<Arc<dyn Signer>> {
+        let any = self.engine.backends.iter().any(|backend| backend.store.signer().is_some());
+        any.then(|| Arc::new(SignerOfServing(Arc::clone(&self.engine))) as Arc<dyn Signer>)
+    }
+
+    /// None: a stateless upload has no place where it could remember which backends take part.
+    fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
+        None
+    }
+}
+
+fn both(a: Support, b: Support) -> Support {
+    match (a, b) {
+        (Support::Yes, Support::Yes) => Support::Yes,
+        (Support::No, _) | (_, Support::No) => Support::No,
+        _ => Support::Unknown,
+    }
+}
+
+/// Signs URLs at the first backend that serves and is not behind for the key.
+#[derive(Debug)]
+struct SignerOfServing(Arc<Engine>);
+
+impl SignerOfServing {
+    fn choose(&self, key: &Path) -> Result<Arc<dyn Signer>> {
+        let dirt = self.0.index.dirt(key).unwrap_or_default();
+        let mut usable = self.0.in_use().without(dirt.behind).without(dirt.unsure).iter();
+        let signer = usable.find_map(|at| self.0.backends[at].store.signer());
+        signer.ok_or_else(|| {
+            let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+            for backend in &self.0.backends {
+                let text = if backend.store.signer().is_none() {
+                    "makes no presigned URLs"
+                } else if dirt.behind.has(backend.at) {
+                    "lacks the latest version"
+                } else {
+                    backend.state().as_str()
+                };
+                error = error.answered(&backend.id, text);
+            }
+            error.into()
+        })
+    }
+}
+
+#[async_trait]
+impl Signer for SignerOfServing {
+    async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
+        self.choose(path)?.signed_url(method, path, expires_in).await
+    }
+
+    async fn signed_url_opts(
+        &self,
+        method: Method,
+        path: &Path,
+        expires_in: Duration,
+        options: &SignedUrlOptions,
+    ) -> Result<Url> {
+        self.choose(path)?.signed_url_opts(method, path, expires_in, options).await
+    }
+
+    async fn signed_urls(
+        &self,
+        method: Method,
+        paths: &[Path],
+        expires_in: Duration,
+    ) -> Result<Vec<Url>> {
+        let mut urls = Vec::with_capacity(paths.len());
+        for path in paths {
+            urls.push(self.signed_url(method.clone(), path, expires_in).await?);
+        }
+        Ok(urls)
+    }
+}

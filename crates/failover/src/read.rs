@@ -1,0 +1,510 @@
+//! Reads: the preferred backend, hedged when it is late, followed by the next on a fault. A miss is believed only
+//! from a backend that can know.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use lifeboat_core::{Class, Effect, Fault, VersionTag};
+use object_store::path::Path;
+use object_store::{Error, GetOptions, GetResult, ObjectStore, Result};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::backend::{Backend, Mask};
+use crate::engine::Engine;
+use crate::error::{CutOff, FailoverError, Reason};
+use crate::etag;
+use crate::events::{Event, Operation};
+use crate::health::{Evidence, HealthState};
+use crate::journal::index::Dirt;
+use crate::latency::{ReadKind, SMALL};
+use crate::settings::StaleReads;
+use std::sync::atomic::Ordering;
+
+/// A result, and who gave it.
+#[derive(Debug)]
+pub(crate) struct Served<T> {
+    pub(crate) at: usize,
+    pub(crate) result: T,
+}
+
+/// What a backend's state of a key is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Clean,
+    /// A write that was not acknowledged may change it at any time.
+    Unsure,
+    /// It may lack an acknowledged write; its answer counts if it carries the proof that it does not.
+    Behind,
+    /// It does not serve, as far as we know; asked when nobody else is left.
+    Ejected,
+}
+
+/// Before anything is known of a backend's times, a read is hedged after this long: a round trip around the world.
+const FIRST_HEDGE: Duration = Duration::from_millis(300);
+/// Below this a hedge only competes with scheduling noise.
+const SOONEST_HEDGE: Duration = Duration::from_millis(5);
+/// A rescue waits for so many times the 99th percentile.
+const RESCUE_FACTOR: u32 = 4;
+
+/// A read under way.
+struct Race<'e> {
+    engine: &'e Engine,
+    operation: Operation,
+    kind: ReadKind,
+    key: Option<&'e Path>,
+    dirt: Option<Dirt>,
+    /// Only this backend may be asked: it gave the `ETag` that the read depends on.
+    only: Option<usize>,
+    asked: Mask,
+    missed: Mask,
+    stale: bool,
+    ends: Instant,
+    failures: Vec<(usize, Error)>,
+}
+
+type Attempt<'f, T> = BoxFuture<'f, (Lap, Result<T>)>;
+
+/// One attempt of a race.
+#[derive(Debug, Clone, Copy)]
+struct Lap {
+    at: usize,
+    standing: Standing,
+    began: Instant,
+    /// It was sent because this one was late.
+    against: Option<usize>,
+}
+
+/// Can prove which version it is.
+pub(crate) trait Versioned {
+    fn tag(&self) -> Option<VersionTag>;
+}
+
+impl Versioned for GetResult {
+    fn tag(&self) -> Option<VersionTag> {
+        VersionTag::of(&self.attributes)
+    }
+}
+
+impl Versioned for Vec<bytes::Bytes> {
+    fn tag(&self) -> Option<VersionTag> {
+        None
+    }
+}
+
+impl Versioned for object_store::ListResult {
+    fn tag(&self) -> Option<VersionTag> {
+        None
+    }
+}
+
+impl Engine {
+    /// Reads an object with everything that is stored with it.
+    pub(crate) async fn get_raw(
+        &self,
+        key: &Path,
+        options: GetOptions,
+    ) -> Result<Served<GetResult>> {
+        self.get_from(key, &options, Mask::NONE).await
+    }
+
+    /// The same, from none of `without`.
+    pub(crate) async fn get_from(
+        &self,
+        key: &Path,
+        options: &GetOptions,
+        without: Mask,
+    ) -> Result<Served<GetResult>> {
+        let (operation, kind) = kind_of(options);
+        let only = self.owner_of(key, options)?;
+        let call = |backend: &Backend| {
+            // Both borrow from outside of the attempt: nothing is copied unless an `ETag` must lose its label.
+            let own = own_options(backend, options);
+            let store = std::sync::Arc::clone(&backend.store);
+            async move { store.get_opts(key, own?).await }
+        };
+        self.read(operation, kind, Some(key), only, without, call).await
+    }
+
+    /// The backend whose `ETag` or version a read depends on.
+    fn owner_of(&self, key: &Path, options: &GetOptions) -> Result<Option<usize>> {
+        let depends =
+            options.if_match.as_deref().filter(|tag| *tag != "*").or(options.version.as_deref());
+        let Some(tag) = depends else { return Ok(None) };
+        let owner = match etag::parse(tag).0 {
+            None => Some(0),
+            Some(id) => self.backends.iter().position(|backend| backend.id == id),
+        };
+        let usable = owner.filter(|at| self.backends[*at].is_in_use());
+        usable.map(Some).ok_or_else(|| Error::Precondition {
+            path: key.to_string(),
+            source: "the backend that gave the ETag does not serve now; ETags belong to a backend"
+                .into(),
+        })
+    }
+
+    /// Runs a read over the backends.
+    pub(crate) async fn read<T, F, A>(
+        &self,
+        operation: Operation,
+        kind: ReadKind,
+        key: Option<&Path>,
+        only: Option<usize>,
+        without: Mask,
+        call: F,
+    ) -> Result<Served<T>>
+    where
+        T: Versioned + Send,
+        F: Fn(&Backend) -> A + Send + Sync,
+        A: Future<Output = Result<T>> + Send,
+    {
+        let began = Instant::now();
+        self.hedges.earn();
+        let mut race = Race {
+            engine: self,
+            operation,
+            kind,
+            key,
+            dirt: key.and_then(|key| self.index.dirt(key)),
+            only,
+            asked: without,
+            missed: Mask::NONE,
+            stale: false,
+            ends: began + self.settings.read_deadline,
+            failures: Vec::new(),
+        };
+        let Some((at, standing)) = race.pick() else { return Err(race.give_up()) };
+        race.asked.set(at);
+        let lap = Lap { at, standing, began, against: None };
+        let backend = &self.backends[at];
+        let first = pin!(call(backend));
+        let result = race.run(lap, first, &call).await;
+        if let Ok(served) = &result {
+            let id = &self.backends[served.at].id;
+            self.observers.served(served.at, id, operation, began.elapsed(), true);
+        }
+        result
+    }
+
+    /// When a read of this kind is late at a backend: for a hedge, and beyond any budget.
+    fn late(&self, at: usize, kind: ReadKind) -> (Duration, Duration) {
+        let rescue = self.settings.rescue_after;
+        match self.backends[at].latencies.percentiles(kind) {
+            Some((p95, p99)) => {
+                let rescue = rescue.max(p99 * RESCUE_FACTOR).min(self.settings.attempt_deadline);
+                (p95.clamp(SOONEST_HEDGE, rescue), rescue)
+            }
+            None => (FIRST_HEDGE.min(rescue), rescue),
+        }
+    }
+}
+
+impl Race<'_> {
+    /// The best backend that has not been asked.
+    fn pick(&self) -> Option<(usize, Standing)> {
+        let backends = self.engine.backends.iter();
+        let worth = |backend: &&std::sync::Arc<Backend>| {
+            let dirt = self.dirt.as_ref();
+            let suspect = backend.state() == HealthState::Suspect;
+            let standing = match () {
+                () if !backend.is_in_use() => Standing::Ejected,
+                () if dirt.is_some_and(|dirt| dirt.behind.has(backend.at)) => Standing::Behind,
+                () if dirt.is_some_and(|dirt| dirt.unsure.has(backend.at)) => Standing::Unsure,
+                () => Standing::Clean,
+            };
+            (standing, suspect, backend.at)
+        };
+        backends
+            .filter(|backend| !self.asked.has(backend.at))
+            .filter(|backend| self.only.is_none_or(|only| only == backend.at))
+            .map(|backend| worth(&backend))
+            .min()
+            // Somebody answered that there is nothing: a dead backend is not waited for to confirm it.
+            .filter(|(standing, ..)| *standing != Standing::Ejected || self.missed.is_empty())
+            .map(|(standing, _, at)| (at, standing))
+    }
+
+    async fn run<T, F, A>(
+        &mut self,
+        lap: Lap,
+        mut first: Pin<&mut A>,
+        call: &F,
+    ) -> Result<Served<T>>
+    where
+        T: Versioned + Send,
+        F: Fn(&Backend) -> A + Send + Sync,
+        A: Future<Output = Result<T>> + Send,
+    {
+        let mut first_lap = Some(lap);
+        let mut others: FuturesUnordered<Attempt<'_, T>> = FuturesUnordered::new();
+        let mut latest = lap;
+        let mut hedged = false;
+        loop {
+            let (hedge, rescue) = self.engine.late(latest.at, self.kind);
+            let late_at = latest.began + if hedged { rescue } else { hedge };
+            let can_help = self.pick().is_some_and(|(_, standing)| standing <= latest.standing);
+            let first_ends = self.ends.min(lap.began + self.engine.settings.attempt_deadline);
+            // The first attempt is polled before any timer is set: a read that is ready costs none.
+            let (lap, result) = tokio::select! {
+                biased;
+                result = &mut first, if first_lap.is_some() => {
+                    let lap = first_lap.take().unwrap_or(lap);
+                    (lap, result)
+                }
+                Some(attempt) = others.next(), if !others.is_empty() => attempt,
+                () = sleep_until(first_ends), if first_lap.is_some() => {
+                    let lap = first_lap.take().unwrap_or(lap);
+                    (lap, Err(CutOff(lap.began.elapsed()).into_error()))
+                }
+                () = sleep_until(late_at), if can_help => {
+                    // The first deadline is the percentile, and costs from the budget; the second is not asked.
+                    let allowed = hedged || self.engine.hedges.spend();
+                    if allowed && let Some(lap) = self.next_lap(Some(latest.at)) {
+                        self.hedge_fired(latest.at, lap.at);
+                        others.push(self.attempt(lap, call));
+                        latest = lap;
+                        hedged = false;
+                    } else {
+                        hedged = true;
+                    }
+                    continue;
+                }
+                () = self.engine.backends[latest.at].ejected.notified(), if can_help => {
+                    if let Some(lap) = self.next_lap(Some(latest.at)) {
+                        others.push(self.attempt(lap, call));
+                        latest = lap;
+                    }
+                    continue;
+                }
+            };
+            match self.judge(lap, result).await {
+                Some(done) => return done,
+                None if first_lap.is_some() || !others.is_empty() => {}
+                None => match self.next_lap(None) {
+                    Some(next) if Instant::now() < self.ends => {
+                        self.failed_over(lap.at, next.at);
+                        others.push(self.attempt(next, call));
+                        latest = next;
+                        hedged = false;
+                    }
+                    _ => return Err(self.give_up()),
+                },
+            }
+        }
+    }
+
+    fn next_lap(&mut self, against: Option<usize>) -> Option<Lap> {
+        let (at, standing) = self.pick()?;
+        self.asked.set(at);
+        Some(Lap { at, standing, began: Instant::now(), against })
+    }
+
+    fn attempt<'f, T, F, A>(&self, lap: Lap, call: &F) -> Attempt<'f, T>
+    where
+        T: Send + 'f,
+        F: Fn(&Backend) -> A,
+        A: Future<Output = Result<T>> + Send + 'f,
+    {
+        let bound = self.engine.settings.attempt_deadline;
+        let ends = self.ends.min(lap.began + bound);
+        let asked = call(&self.engine.backends[lap.at]);
+        async move {
+            let result = timeout_at(ends, asked).await;
+            (lap, result.unwrap_or_else(|_| Err(CutOff(bound).into_error())))
+        }
+        .boxed()
+    }
+
+    fn hedge_fired(&self, slow: usize, to: usize) {
+        let backends = &self.engine.backends;
+        self.engine.observers.hedges_fired.increment(1);
+        self.engine.observers.tell(|| Event::HedgeFired {
+            operation: self.operation,
+            slow: backends[slow].id.clone(),
+            to: backends[to].id.clone(),
+        });
+    }
+
+    fn failed_over(&self, from: usize, to: usize) {
+        let backends = &self.engine.backends;
+        tracing::debug!(from = %backends[from].id, to = %backends[to].id, "failed over");
+        self.engine.observers.tell(|| Event::FailedOver {
+            operation: self.operation,
+            from: backends[from].id.clone(),
+            to: backends[to].id.clone(),
+        });
+    }
+
+    /// What an answer is worth: the result, or nothing, and the next one is asked.
+    async fn judge<T: Versioned>(
+        &mut self,
+        lap: Lap,
+        result: Result<T>,
+    ) -> Option<Result<Served<T>>> {
+        let backend = &self.engine.backends[lap.at];
+        let error = match result {
+            Ok(result) => {
+                backend.answered();
+                backend.latencies.record(self.kind, lap.began.elapsed());
+                self.won(lap);
+                return self.accept(lap, result);
+            }
+            Err(error) => error,
+        };
+        let verdict = self.engine.judge(lap.at, self.operation, &error).await;
+        match verdict.class {
+            Class::Fault(fault) => {
+                // Someone who stands in has not failed the caller yet.
+                if fault == Fault::Slow && lap.against.is_none() {
+                    tracing::debug!(backend = %backend.id, "no sign in time");
+                }
+                self.failures.push((lap.at, error));
+                None
+            }
+            Class::Answer if self.key.is_some() && matches!(error, Error::NotFound { .. }) => {
+                self.won(lap);
+                self.missing(lap, error)
+            }
+            // What a backend that lags says about conditions is worth nothing.
+            Class::Answer if lap.standing == Standing::Behind && !self.may_serve_stale() => {
+                self.stale = true;
+                self.failures.push((lap.at, error));
+                None
+            }
+            _ => Some(Err(self.relabel(lap.at, error))),
+        }
+    }
+
+    /// Somebody answered who was asked because another was late.
+    fn won(&self, lap: Lap) {
+        let Some(slow) = lap.against else { return };
+        let backends = &self.engine.backends;
+        self.engine.observers.hedges_won.increment(1);
+        self.engine.observers.tell(|| Event::HedgeWon {
+            operation: self.operation,
+            slow: backends[slow].id.clone(),
+            winner: backends[lap.at].id.clone(),
+        });
+        backends[slow].observe(Evidence::Outrun, "others answer long before it");
+    }
+
+    fn may_serve_stale(&self) -> bool {
+        self.engine.settings.stale_reads == StaleReads::Serve
+    }
+
+    fn accept<T: Versioned>(&mut self, lap: Lap, result: T) -> Option<Result<Served<T>>> {
+        let dirty = self.dirt.as_ref().is_some_and(|dirt| dirt.behind.has(lap.at));
+        if !dirty || self.is_latest(result.tag()) {
+            return Some(Ok(Served { at: lap.at, result }));
+        }
+        if self.may_serve_stale() {
+            let (key, backend) =
+                (self.key.cloned().unwrap_or_default(), &self.engine.backends[lap.at].id);
+            self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
+            return Some(Ok(Served { at: lap.at, result }));
+        }
+        self.stale = true;
+        None
+    }
+
+    /// Whether a version is the newest acknowledged one, or newer.
+    fn is_latest(&self, tag: Option<VersionTag>) -> bool {
+        let newest = self.dirt.as_ref().and_then(|dirt| dirt.newest);
+        let (Some((order, version, deleted)), Some(tag), Some(key)) = (newest, tag, self.key)
+        else {
+            return false;
+        };
+        if tag.belongs_to(key) && tag.stamp >= order {
+            return true;
+        }
+        !deleted && tag.stamp == version
+    }
+
+    /// Nothing is there: believed from a backend that is complete and clean, or from all of them.
+    fn missing<T>(&mut self, lap: Lap, error: Error) -> Option<Result<Served<T>>> {
+        let backend = &self.engine.backends[lap.at];
+        self.missed.set(lap.at);
+        let deleted =
+            self.dirt.as_ref().and_then(|dirt| dirt.newest).is_some_and(|newest| newest.2);
+        let complete = backend.seeded.load(Ordering::Acquire) || deleted;
+        let clean = lap.standing == Standing::Clean
+            || (deleted && lap.standing != Standing::Ejected)
+            || self
+                .dirt
+                .as_ref()
+                .is_none_or(|dirt| !dirt.behind.has(lap.at) && !dirt.unsure.has(lap.at));
+        if (clean && complete) || self.missed.len() == self.engine.backends.len() {
+            return Some(Err(error));
+        }
+        if lap.standing == Standing::Behind {
+            self.stale = true;
+        }
+        self.failures.push((lap.at, error));
+        None
+    }
+
+    fn relabel(&self, at: usize, error: Error) -> Error {
+        tracing::trace!(backend = %self.engine.backends[at].id, %error, "answered");
+        error
+    }
+
+    /// Nobody could serve: says what everybody answered.
+    fn give_up(&mut self) -> Error {
+        let reason = match () {
+            () if self.stale => Reason::Stale,
+            () if !self.missed.is_empty() => Reason::MissNotBelieved,
+            () => Reason::Unavailable,
+        };
+        let mut error = FailoverError::new(reason, self.key, Effect::None);
+        let mut told = Mask::NONE;
+        for (at, cause) in &self.failures {
+            told.set(*at);
+            error = error.failed(&self.engine.backends[*at].id, cause);
+        }
+        for backend in self.engine.backends.iter().filter(|backend| !told.has(backend.at)) {
+            let text = match self.dirt.as_ref() {
+                Some(dirt) if dirt.behind.has(backend.at) => "lacks the latest version",
+                _ if backend.is_in_use() => "gave no answer in time",
+                _ => backend.state().as_str(),
+            };
+            error = error.answered(&backend.id, text);
+        }
+        error.into()
+    }
+}
+
+fn kind_of(options: &GetOptions) -> (Operation, ReadKind) {
+    use object_store::GetRange;
+    if options.head {
+        return (Operation::Head, ReadKind::Head);
+    }
+    let small = match &options.range {
+        Some(GetRange::Bounded(range)) => range.end.saturating_sub(range.start) <= SMALL,
+        Some(GetRange::Suffix(bytes)) => *bytes <= SMALL,
+        _ => false,
+    };
+    (Operation::Get, if small { ReadKind::SmallRange } else { ReadKind::Get })
+}
+
+/// The options in a backend's own words.
+fn own_options(backend: &Backend, options: &GetOptions) -> Result<GetOptions> {
+    let mut own = options.clone();
+    let mine = |tag: &str| match tag {
+        "*" => Some("*".to_owned()),
+        tag => etag::own(&backend.id, backend.is_first(), tag).map(str::to_owned),
+    };
+    // `If-Match` and a version name their backend, and no other is asked; a foreign `If-None-Match` matches nothing.
+    if let Some(tag) = &options.if_match {
+        own.if_match = mine(tag);
+    }
+    if let Some(tag) = &options.version {
+        own.version = mine(tag);
+    }
+    if let Some(tag) = &options.if_none_match {
+        own.if_none_match = mine(tag);
+    }
+    Ok(own)
+}

@@ -1,0 +1,180 @@
+//! Settings: plain data with defaults, each with its unit, its bounds and where its number comes from.
+//! What is a component (a clock, a spawner, an observer) goes in through the builder instead.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a [`Failover`](crate::Failover) behaves. The defaults suit an application with several
+/// processes on providers across the internet.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How many backends must have a write before it is acknowledged. From 1 to the number of backends.
+    ///
+    /// With 1 an outage of all but one backend is survived without a failed write; with 2 an
+    /// acknowledged write survives the loss of a backend at once.
+    pub min_copies: usize,
+    /// How long a write that has enough copies waits for the others before markers stand in for them.
+    ///
+    /// Zero is asynchronous replication; a long time is synchronous replication with a bounded tail.
+    pub slow_after: Duration,
+    /// Bound on a read until its first byte, over all backends.
+    pub read_deadline: Duration,
+    /// Bound on a write over all backends; bodies add a second for each [`Settings::SLOWEST_UPLOAD`] bytes.
+    pub write_deadline: Duration,
+    /// Bound on one attempt at one backend until its first byte.
+    pub attempt_deadline: Duration,
+    /// A read that has no first byte after this long is sent to the next backend as well, whatever the
+    /// hedge budget says; it is raised to four times the observed 99th percentile.
+    ///
+    /// 600 ms: a provider that is a continent away answers in 300 ms, and a caller should have an answer from a
+    /// second provider within a second.
+    pub rescue_after: Duration,
+    /// Bound between two pieces of a body.
+    pub stall_deadline: Duration,
+    /// What a conditional write does while the first backend cannot decide it.
+    pub conditional_writes: ConditionalWrites,
+    /// What a read does when only backends answer that are known to be behind.
+    pub stale_reads: StaleReads,
+    /// Whether reads go back to a returned backend by themselves.
+    pub failback: Failback,
+    /// How long a returned backend must have been healthy before reads prefer it again. Doubles with
+    /// every relapse, up to eight times.
+    pub settling: Duration,
+    /// How often markers of other processes are looked for: the staleness bound between processes.
+    pub journal_poll: Duration,
+    /// The longest a request can still land after its client has given up on it.
+    ///
+    /// Signatures of Amazon (`SigV4`) and Azure (`SharedKey`) are refused 15 minutes after their date; two
+    /// minutes are added for clocks. A marker for a write whose effect is unknown stays this long.
+    pub quarantine: Duration,
+    /// Keys that catch-up works on in a second, at most.
+    pub catch_up_rate: u32,
+    /// Keys that catch-up works on at once.
+    pub catch_up_concurrency: usize,
+    /// Compares the copies of a key shortly after each write, so that two processes that overwrite it
+    /// at the same time end with one version. May be switched off where every key has one writer.
+    pub settle_check: bool,
+    /// How long after the acknowledgement the copies are compared.
+    pub settle_after: Duration,
+    /// Settling checks in a second, at most; checks that do not fit are dropped and counted.
+    pub settle_rate: u32,
+    /// Writes a marker *before* the data. Costs one request before each write, and covers a process that is
+    /// killed between two legs of a write it never acknowledged.
+    pub intent: bool,
+    /// How many hedges a hundred reads may cost.
+    pub hedge_budget_percent: u32,
+    /// Bytes of bodies that writes may hold in memory at once; further writes wait.
+    pub memory: u64,
+    /// How a backend's health is judged.
+    pub health: HealthSettings,
+}
+
+impl Settings {
+    /// Bytes in a second that any upload must manage: 256 KiB, a slow mobile uplink.
+    pub const SLOWEST_UPLOAD: u64 = 256 << 10;
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            min_copies: 1,
+            slow_after: Duration::from_secs(2),
+            read_deadline: Duration::from_secs(20),
+            write_deadline: Duration::from_secs(30),
+            attempt_deadline: Duration::from_secs(5),
+            rescue_after: Duration::from_millis(600),
+            stall_deadline: Duration::from_secs(10),
+            conditional_writes: ConditionalWrites::Refuse,
+            stale_reads: StaleReads::Refuse,
+            failback: Failback::Auto,
+            settling: Duration::from_secs(10),
+            journal_poll: Duration::from_secs(5),
+            quarantine: Duration::from_mins(17),
+            catch_up_rate: 200,
+            catch_up_concurrency: 8,
+            settle_check: true,
+            settle_after: Duration::from_secs(2),
+            settle_rate: 50,
+            intent: false,
+            hedge_budget_percent: 5,
+            memory: 256 << 20,
+            health: HealthSettings::default(),
+        }
+    }
+}
+
+/// What a conditional write does while the first backend is not the one that decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConditionalWrites {
+    /// It fails and says so, because another process may still reach the first backend.
+    #[default]
+    Refuse,
+    /// The first healthy backend decides. Safe with one writing process only.
+    Active,
+}
+
+/// What a read does when every backend that answers is known to lack the latest version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StaleReads {
+    /// It fails and says so.
+    #[default]
+    Refuse,
+    /// The older version is served; the observer is told.
+    Serve,
+}
+
+/// Whether reads prefer a returned backend by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failback {
+    /// After the settling time.
+    #[default]
+    Auto,
+    /// When [`Failover::fail_back`](crate::Failover::fail_back) is called.
+    Manual,
+}
+
+/// When a backend is suspected, ejected and asked again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct HealthSettings {
+    /// Faults in a row, with no success between, that eject.
+    pub consecutive_faults: u32,
+    /// Share of faults among the requests of a window that ejects, from 0 to 1.
+    pub fault_ratio: f64,
+    /// Requests that a window must have before its ratio means anything.
+    pub window_minimum: u32,
+    /// Length of a window.
+    pub window: Duration,
+    /// Times in a window that a request had to be saved from slowness by another backend.
+    pub slow_in_window: u32,
+    /// First pause before an ejected backend is probed.
+    pub probe_initial: Duration,
+    /// Longest pause between probes.
+    pub probe_max: Duration,
+    /// Bound on a probe.
+    pub probe_deadline: Duration,
+    /// How long a backend that throttles is avoided by reads, where it does not say itself; also the
+    /// most that is believed if it does.
+    pub throttle_pause: Duration,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self {
+            consecutive_faults: 3,
+            fault_ratio: 0.5,
+            window_minimum: 10,
+            window: Duration::from_secs(10),
+            slow_in_window: 4,
+            probe_initial: Duration::from_secs(1),
+            probe_max: Duration::from_secs(15),
+            probe_deadline: Duration::from_secs(3),
+            throttle_pause: Duration::from_secs(2),
+        }
+    }
+}

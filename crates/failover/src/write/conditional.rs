@@ -1,0 +1,275 @@
+//! Writes on a condition: decided by one backend on its own condition, then brought to the others in order.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use lifeboat_core::{BlobStore, Class, Effect, Support, VersionTag};
+use object_store::path::Path;
+use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
+use tokio::time::{Instant, timeout_at};
+
+use super::put::Body;
+use super::{Done, Write};
+use crate::backend::Mask;
+use crate::engine::Engine;
+use crate::error::{CutOff, FailoverError, Reason};
+use crate::etag;
+use crate::events::Operation;
+use crate::journal::index::Origin;
+use crate::journal::store::Mark;
+use crate::settings::ConditionalWrites;
+
+/// Attempts to have a condition decided, and to bring a decided write to a replica.
+const ATTEMPTS: usize = 4;
+
+impl Engine {
+    /// Puts on a condition; the key's lock is held.
+    pub(crate) async fn put_on_condition(
+        self: &Arc<Self>,
+        mut write: Write,
+        mut body: Body,
+        mode: PutMode,
+    ) -> Result<Done> {
+        write.operation = Operation::ConditionalPut;
+        let mut passed = Mask::NONE;
+        let (at, result) = loop {
+            let at = self.decider(&write.key, passed).await?;
+            let mode = self.own_condition(at, &write.key, mode.clone())?;
+            if matches!(mode, PutMode::Update(_)) {
+                self.rise_above(at, &mut write, &mut body).await;
+            }
+            match self.decide(at, &write, &body, &mode).await {
+                Ok(result) => break (at, result),
+                Err(error) if self.may_pass_on(at, passed, &error) => passed.set(at),
+                Err(error) => return Err(error),
+            }
+        };
+        write.without = passed;
+        write.decided = vec![(at, result)];
+        let (key, tag) = (write.key.clone(), tag_of(&body));
+        write.send = Arc::new(move |_, store| bring(store, key.clone(), body.clone(), tag).boxed());
+        self.fan_out(write).await
+    }
+
+    /// Whether the next backend may decide: the one asked is dead, has certainly done nothing, and only we write.
+    fn may_pass_on(&self, at: usize, passed: Mask, error: &Error) -> bool {
+        let undecided = FailoverError::find(error).is_some_and(|error| {
+            error.reason() == Reason::Undecidable && error.effect() == Effect::None
+        });
+        let others = self.all().without(passed).without(Mask::only(at));
+        undecided
+            && !others.is_empty()
+            && self.settings.conditional_writes == ConditionalWrites::Active
+    }
+
+    /// The backend that decides, with its latest state: it is brought up to date first if it lags.
+    async fn decider(self: &Arc<Self>, key: &Path, passed: Mask) -> Result<usize> {
+        let in_use = self.in_use().without(passed);
+        let at = match self.settings.conditional_writes {
+            ConditionalWrites::Refuse => 0,
+            ConditionalWrites::Active => in_use.iter().next().unwrap_or(0),
+        };
+        let backend = &self.backends[at];
+        let undecidable = |why: &str| {
+            Err(FailoverError::new(Reason::Undecidable, Some(key), Effect::None)
+                .answered(&backend.id, why)
+                .into())
+        };
+        if !backend.is_in_use() {
+            return undecidable(backend.state().as_str());
+        }
+        let Some(dirt) = self.index.dirt(key) else { return Ok(at) };
+        if dirt.busy.has(at) {
+            return undecidable("an earlier write of the key is still under way to it");
+        }
+        if (dirt.behind.has(at) || dirt.unsure.has(at)) && !self.reconcile(key).await.is_level(at) {
+            return undecidable("it lacks the latest version and could not be brought up to date");
+        }
+        Ok(at)
+    }
+
+    /// The condition in the decider's own words; another backend's `ETag` fails it.
+    fn own_condition(&self, at: usize, key: &Path, mode: PutMode) -> Result<PutMode> {
+        let PutMode::Update(version) = mode else { return Ok(mode) };
+        let backend = &self.backends[at];
+        let own = |tag: Option<String>| match tag {
+            None => Ok(None),
+            Some(tag) => match etag::own(&backend.id, backend.is_first(), &tag) {
+                Some(own) => Ok(Some(own.to_owned())),
+                None => Err(Error::Precondition {
+                    path: key.to_string(),
+                    source: format!("the ETag was given by another backend than {}", backend.id)
+                        .into(),
+                }),
+            },
+        };
+        Ok(PutMode::Update(UpdateVersion {
+            e_tag: own(version.e_tag)?,
+            version: own(version.version)?,
+        }))
+    }
+
+    /// A new version's stamp must be above that of the one it replaces, whoever wrote that.
+    async fn rise_above(&self, at: usize, write: &mut Write, body: &mut Body) {
+        let head = head(&*self.backends[at].store, &write.key);
+        let until = Instant::now() + self.settings.attempt_deadline;
+        if let Ok(Ok(Some((_, Some(tag))))) = timeout_at(until, head).await
+            && tag.belongs_to(&write.key)
+        {
+            self.follow(&write.key, tag.stamp);
+            write.stamp = self.stamp(&write.key);
+            let checksum = tag_of(body).and_then(|tag| tag.checksum);
+            VersionTag::new(write.stamp, &write.key, checksum).write(&mut body.options.attributes);
+        }
+    }
+
+    /// Has the condition decided. An answer that was lost is found again by the stamp.
+    async fn decide(
+        self: &Arc<Self>,
+        at: usize,
+        write: &Write,
+        body: &Body,
+        mode: &PutMode,
+    ) -> Result<PutResult> {
+        let until = self.write_bound(write.size);
+        let backend = &self.backends[at];
+        let mut may_land = false;
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let put = body.clone().put(Arc::clone(&backend.store), write.key.clone(), mode.clone());
+            let began = Instant::now();
+            let bound = until.min(began + self.settings.write_deadline / 2);
+            let error = match timeout_at(bound, put).await {
+                Ok(Ok(result)) => {
+                    backend.answered();
+                    self.observers.served(at, &backend.id, write.operation, began.elapsed(), true);
+                    return Ok(result);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => CutOff(began.elapsed()).into_error(),
+            };
+            let verdict = self.judge(at, write.operation, &error).await;
+            may_land |= verdict.effect == Effect::Unknown;
+            let condition =
+                matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
+            match verdict.class {
+                Class::Answer | Class::Denied if !condition => return Err(error),
+                _ if !may_land && condition && !matches!(mode, PutMode::Create) => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+            // Whose version is it that is there?
+            let look = head(&*backend.store, &write.key);
+            match timeout_at(until, look).await {
+                Ok(Ok(Some((meta, tag)))) if tag.is_some() && tag == tag_of(body) => {
+                    return Ok(result_of(meta));
+                }
+                // Somebody's. If none of our attempts may have landed before it, that is the answer.
+                Ok(Ok(Some(_))) if condition && !may_land => return Err(error),
+                Ok(Ok(Some((_, tag)))) if condition => {
+                    let older = tag
+                        .is_some_and(|tag| tag.belongs_to(&write.key) && tag.stamp < write.stamp);
+                    if older {
+                        return Err(error);
+                    }
+                }
+                // A conflict in flight, or an attempt that did not land so far: try again.
+                _ => {}
+            }
+            last = Some(error);
+            if Instant::now() >= until || !backend.is_in_use() {
+                break;
+            }
+        }
+        self.undecided(at, write, may_land, last).await
+    }
+
+    async fn undecided(
+        self: &Arc<Self>,
+        at: usize,
+        write: &Write,
+        may_land: bool,
+        last: Option<Error>,
+    ) -> Result<PutResult> {
+        let effect = if may_land { Effect::Unknown } else { Effect::None };
+        if may_land {
+            let mark =
+                Mark { ambiguous: true, acknowledged: false, confirmed: false, ..write.mark() };
+            let mut draft = self.draft(&mark, at);
+            let until = Instant::now() + self.settings.attempt_deadline;
+            for home in self.in_use().iter().filter(|home| *home != at) {
+                if self.write_marker(&draft, home, until).await {
+                    draft.homes.set(home);
+                }
+            }
+            self.enter(&draft, Origin::Ended);
+        }
+        let mut error = FailoverError::new(Reason::Undecidable, Some(&write.key), effect);
+        if let Some(last) = last {
+            error = error.failed(&self.backends[at].id, &last);
+        }
+        Err(error.into())
+    }
+}
+
+fn tag_of(body: &Body) -> Option<VersionTag> {
+    VersionTag::of(&body.options.attributes)
+}
+
+fn result_of(meta: ObjectMeta) -> PutResult {
+    PutResult {
+        e_tag: meta.e_tag,
+        version: meta.version,
+        extensions: object_store::Extensions::default(),
+    }
+}
+
+/// What is at a store; none if there is nothing.
+pub(crate) async fn head(
+    store: &dyn BlobStore,
+    key: &Path,
+) -> Result<Option<(ObjectMeta, Option<VersionTag>)>> {
+    let options = object_store::GetOptions { head: true, ..Default::default() };
+    match store.get_opts(key, options).await {
+        Ok(found) => Ok(Some((found.meta, VersionTag::of(&found.attributes)))),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings a decided version to a replica, in order: never over a newer one.
+async fn bring(
+    store: Arc<dyn BlobStore>,
+    key: Path,
+    body: Body,
+    tag: Option<VersionTag>,
+) -> Result<PutResult> {
+    let can = store.capabilities();
+    let conditions = can.create_if_absent == Support::Yes && can.compare_and_swap == Support::Yes;
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let mode = match head(&*store, &key).await? {
+            Some((meta, Some(there)))
+                if there.belongs_to(&key) && tag.is_some_and(|tag| there.stamp >= tag.stamp) =>
+            {
+                return Ok(result_of(meta));
+            }
+            _ if !conditions => PutMode::Overwrite,
+            Some((meta, _)) => {
+                PutMode::Update(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
+            }
+            None => PutMode::Create,
+        };
+        match body.clone().put(Arc::clone(&store), key.clone(), mode).await {
+            Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
+                last = Some(error)
+            }
+            other => return other,
+        }
+    }
+    // Others write the key all the time: a marker says that this backend may lack this version.
+    let source = last.map_or_else(|| "contended".into(), |error| error.to_string());
+    let source = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, source);
+    Err(Error::Generic { store: "Failover", source: Box::new(source) })
+}

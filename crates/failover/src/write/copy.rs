@@ -1,0 +1,158 @@
+//! Copies and renames: through memory, so that the copy has a stamp of its own; large objects server-side where a
+//! backend has the source's latest version, and by catch-up elsewhere.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use lifeboat_core::{Effect, VersionTag};
+use object_store::path::Path;
+use object_store::{
+    CopyMode, CopyOptions, Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload,
+    PutResult, RenameOptions, RenameTargetMode, Result,
+};
+
+use super::Write;
+use super::leg;
+use super::put::{TAGS_METADATA, strip};
+use crate::backend::Mask;
+use crate::engine::Engine;
+use crate::error::{FailoverError, Reason};
+use crate::events::Operation;
+
+/// Objects up to this size are copied through memory: the copy gets a stamp of its own, which orders it among all
+/// versions of its key wherever it is seen. A server-side copy carries its source's stamp; only its marker orders it.
+const BY_HAND: u64 = 64 << 20;
+
+impl Engine {
+    /// Copies `from` to `to`.
+    pub(crate) async fn copy(
+        self: &Arc<Self>,
+        from: Path,
+        to: Path,
+        options: CopyOptions,
+    ) -> Result<()> {
+        let guards = self.locks.lock_all(&[from.clone(), to.clone()]).await;
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        let source = self.get_raw(&from, head).await?;
+        let tag = VersionTag::of(&source.result.attributes);
+        let result = match (options.mode, tag) {
+            _ if from == to => match options.mode {
+                CopyMode::Overwrite => Ok(()),
+                CopyMode::Create => Err(Error::AlreadyExists {
+                    path: to.to_string(),
+                    source: "a copy onto itself".into(),
+                }),
+            },
+            (CopyMode::Overwrite, Some(tag)) if source.result.meta.size > BY_HAND => {
+                self.copy_server_side(&from, &to, tag, source.at).await
+            }
+            (mode, _) => {
+                let mode = match mode {
+                    CopyMode::Overwrite => PutMode::Overwrite,
+                    CopyMode::Create => PutMode::Create,
+                };
+                // The put takes the target's lock itself.
+                drop(guards);
+                return self.copy_by_hand(from, to, mode).await;
+            }
+        };
+        drop(guards);
+        result
+    }
+
+    /// Renames: a copy, then a delete. Not atomic, as at every provider.
+    pub(crate) async fn rename(
+        self: &Arc<Self>,
+        from: Path,
+        to: Path,
+        options: RenameOptions,
+    ) -> Result<()> {
+        let mode = match options.target_mode {
+            RenameTargetMode::Overwrite => CopyMode::Overwrite,
+            RenameTargetMode::Create => CopyMode::Create,
+        };
+        let copy = CopyOptions { mode, extensions: options.extensions };
+        self.copy(from.clone(), to.clone(), copy).await?;
+        if from != to {
+            self.delete(from).await?;
+        }
+        Ok(())
+    }
+
+    /// Every backend that has the source's latest version copies for itself; the copies carry the source's stamp.
+    async fn copy_server_side(
+        self: &Arc<Self>,
+        from: &Path,
+        to: &Path,
+        tag: VersionTag,
+        holder: usize,
+    ) -> Result<()> {
+        let without = self.index.dirt(from).map_or(Mask::NONE, |dirt| {
+            let mut lagging = dirt.behind;
+            lagging |= dirt.unsure;
+            lagging.without(Mask::only(holder))
+        });
+        let (source, target) = (from.clone(), to.clone());
+        let send: leg::Send = Arc::new(move |at, store| {
+            let (from, to) = (source.clone(), target.clone());
+            async move {
+                let copied = store.copy_opts(&from, &to, CopyOptions::default()).await;
+                match copied {
+                    Ok(()) => Ok(PutResult {
+                        e_tag: None,
+                        version: None,
+                        extensions: object_store::Extensions::default(),
+                    }),
+                    // It is there, but not here: an unseeded backend. Not the caller's error.
+                    Err(Error::NotFound { .. }) if at != holder => {
+                        let gone = std::io::Error::new(
+                            std::io::ErrorKind::StaleNetworkFileHandle,
+                            "the source is not here",
+                        );
+                        Err(Error::Generic { store: "Failover", source: Box::new(gone) })
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            .boxed()
+        });
+        self.fan_out(Write {
+            stamp: self.stamp(to),
+            key: to.clone(),
+            operation: Operation::Copy,
+            delete: false,
+            version: Some(tag.stamp),
+            without,
+            may_land: Mask::NONE,
+            decided: Vec::new(),
+            send,
+            size: 0,
+            memory: None,
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Reads and writes: for conditions, and for sources that carry no stamp of ours.
+    async fn copy_by_hand(self: &Arc<Self>, from: Path, to: Path, mode: PutMode) -> Result<()> {
+        let read = self.get_raw(&from, GetOptions::default()).await?;
+        let mut result = read.result;
+        if result.meta.size > self.settings.memory {
+            let error = FailoverError::new(Reason::TooLarge, Some(&from), Effect::None);
+            return Err(error.into());
+        }
+        let mut attributes = std::mem::take(&mut result.attributes);
+        let name = object_store::Attribute::Metadata(TAGS_METADATA.into());
+        let tags = attributes.get(&name).map(|tags| tags.as_ref().to_owned());
+        strip(&mut attributes);
+        let stall = self.settings.stall_deadline;
+        let size = result.meta.size;
+        let body = crate::body::collect(result, stall).await?;
+        if u64::try_from(body.len()).ok() != Some(size) {
+            return Err(FailoverError::new(Reason::BodyLost, Some(&from), Effect::None).into());
+        }
+        let tags = crate::catch_up::copying::tag_set(tags.as_deref());
+        let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
+        self.put(to, PutPayload::from_bytes(body), options).await.map(|_| ())
+    }
+}

@@ -1,0 +1,82 @@
+//! One leg of a write: the operation at one backend, with its bound, its short retry, and its judgement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifeboat_core::{BlobStore, Class, Effect, Fault};
+use object_store::{Error, PutResult, Result};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::engine::{Engine, Task};
+use crate::error::CutOff;
+use crate::events::Operation;
+
+/// Sends the operation to the backend at a place in the order; called once for each attempt.
+pub(crate) type Send =
+    Arc<dyn Fn(usize, Arc<dyn BlobStore>) -> Task<Result<PutResult>> + std::marker::Send + Sync>;
+
+/// How a leg ended.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) at: usize,
+    pub(crate) outcome: Outcome,
+    /// An attempt whose effect is unknown may still land, whatever the outcome was.
+    pub(crate) may_land: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Confirmed(PutResult),
+    /// The caller's error.
+    Refused(Error),
+    Failed(Error),
+}
+
+/// Pause before a throttled write is tried again, where the backend names none.
+const THROTTLE_PAUSE: Duration = Duration::from_millis(200);
+/// Attempts of one leg.
+const ATTEMPTS: u32 = 3;
+
+/// Runs a leg to its end, at `until` at the latest.
+pub(crate) async fn run(
+    engine: Arc<Engine>,
+    at: usize,
+    operation: Operation,
+    until: Instant,
+    send: Send,
+) -> Leg {
+    let mut may_land = false;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let backend = &engine.backends[at];
+        let began = Instant::now();
+        let result = timeout_at(until, send(at, Arc::clone(&backend.store))).await;
+        let took = began.elapsed();
+        engine.retries.earn();
+        let error = match result {
+            Ok(Ok(done)) => {
+                backend.answered();
+                engine.observers.served(at, &backend.id, operation, took, true);
+                return Leg { at, outcome: Outcome::Confirmed(done), may_land };
+            }
+            Ok(Err(error)) => error,
+            Err(_) => CutOff(took).into_error(),
+        };
+        let verdict = engine.judge(at, operation, &error).await;
+        may_land |= verdict.effect == Effect::Unknown;
+        let throttled = verdict.class == Class::Fault(Fault::Throttled);
+        let pause = verdict.retry_after.unwrap_or(THROTTLE_PAUSE * attempt);
+        let in_time = Instant::now() + pause < until && pause <= engine.settings.slow_after;
+        if throttled && in_time && attempt < ATTEMPTS && engine.retries.spend() {
+            sleep(pause).await;
+            continue;
+        }
+        engine.observers.served(at, &backend.id, operation, took, false);
+        let outcome = match verdict.class {
+            Class::Answer | Class::Denied => Outcome::Refused(error),
+            _ => Outcome::Failed(error),
+        };
+        return Leg { at, outcome, may_land };
+    }
+}

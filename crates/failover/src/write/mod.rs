@@ -1,0 +1,481 @@
+//! The one rule of writing: a write is acknowledged when enough backends have it *and*, for every other
+//! backend, a durable marker says that it may lack it. Puts, deletes, copies and completions all go through
+//! [`Engine::fan_out`].
+
+pub(crate) mod conditional;
+pub(crate) mod copy;
+pub(crate) mod delete;
+pub(crate) mod leg;
+pub(crate) mod multipart;
+pub(crate) mod put;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use lifeboat_core::{Effect, Stamp};
+use object_store::path::Path;
+use object_store::{PutResult, Result};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+
+use self::leg::{Leg, Outcome};
+use crate::backend::Mask;
+use crate::engine::{Engine, Task};
+use crate::error::{FailoverError, Reason};
+use crate::events::Operation;
+use crate::health::Evidence;
+use crate::journal::index::Origin;
+use crate::journal::store::{Draft, Mark};
+
+/// A write of one key, under the key's lock.
+pub(crate) struct Write {
+    pub(crate) key: Path,
+    pub(crate) operation: Operation,
+    pub(crate) delete: bool,
+    /// Orders the write.
+    pub(crate) stamp: Stamp,
+    /// What the copies carry, where that is another stamp.
+    pub(crate) version: Option<Stamp>,
+    /// Backends that cannot take part, and get a marker as if they were down.
+    pub(crate) without: Mask,
+    /// Backends where a request of this write may still land although they are out.
+    pub(crate) may_land: Mask,
+    /// Legs that have already been confirmed: that of the backend which decided a condition.
+    pub(crate) decided: Vec<(usize, PutResult)>,
+    pub(crate) send: leg::Send,
+    /// Bytes of the body: they add time.
+    pub(crate) size: u64,
+    /// Bytes held in memory; given back when the last leg has ended.
+    pub(crate) memory: Option<OwnedSemaphorePermit>,
+}
+
+/// An acknowledged write.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The first backend in order that confirmed.
+    pub(crate) at: usize,
+    pub(crate) result: PutResult,
+}
+
+/// What the legs came to.
+#[derive(Default)]
+struct Tally {
+    confirmed: Vec<(usize, PutResult)>,
+    refused: Vec<(usize, object_store::Error)>,
+    failed: Vec<(usize, object_store::Error)>,
+    may_land: Mask,
+}
+
+impl Tally {
+    fn take(&mut self, leg: Leg) {
+        if leg.may_land {
+            self.may_land.set(leg.at);
+        }
+        match leg.outcome {
+            Outcome::Confirmed(result) => self.confirmed.push((leg.at, result)),
+            Outcome::Refused(error) => self.refused.push((leg.at, error)),
+            Outcome::Failed(error) => self.failed.push((leg.at, error)),
+        }
+    }
+
+    fn has(&self) -> Mask {
+        self.confirmed.iter().map(|(at, _)| *at).collect()
+    }
+
+    fn answered(&self) -> Mask {
+        let unhappy = self.refused.iter().chain(&self.failed).map(|(at, _)| *at);
+        self.confirmed.iter().map(|(at, _)| *at).chain(unhappy).collect()
+    }
+}
+
+impl Write {
+    fn mark(&self) -> Mark<'_> {
+        Mark {
+            key: &self.key,
+            delete: self.delete,
+            stamp: self.stamp,
+            version: self.version,
+            ambiguous: false,
+            acknowledged: true,
+            confirmed: true,
+        }
+    }
+}
+
+type Legs = FuturesUnordered<Task<Leg>>;
+/// Markers that are written beside the data: place in the list of drafts, home, whether it is durable.
+type Beside = FuturesUnordered<Task<(usize, usize, bool)>>;
+
+impl Engine {
+    /// Bound on a write of so many bytes.
+    pub(crate) fn write_bound(&self, size: u64) -> Instant {
+        let extra = Duration::from_secs(size / crate::Settings::SLOWEST_UPLOAD);
+        Instant::now() + self.settings.write_deadline + extra
+    }
+
+    /// Writes by the rule. The key's lock is held by the caller.
+    pub(crate) async fn fan_out(self: &Arc<Self>, mut write: Write) -> Result<Done> {
+        let until = self.write_bound(write.size);
+        let decided: Mask = write.decided.iter().map(|(at, _)| *at).collect();
+        let dirt = self.index.dirt(&write.key).unwrap_or_default();
+        let mut send = self.in_use().without(dirt.busy).without(write.without).without(decided);
+        if send.is_empty() && decided.is_empty() {
+            send = self.all().without(dirt.busy).without(write.without);
+        }
+        let mut homes = send;
+        homes |= decided;
+        if homes.is_empty() {
+            return Err(self.nobody(&write));
+        }
+        let out = self.all().without(homes);
+        let intended = if self.settings.intent { send } else { Mask::NONE };
+        let mut beside: Vec<Draft> = {
+            let mark = Mark { confirmed: false, ..write.mark() };
+            let early = |at: usize| {
+                let ambiguous = write.may_land.has(at);
+                self.draft(&Mark { ambiguous, ..mark.clone() }, at)
+            };
+            let mut targets = out;
+            targets |= intended;
+            targets.iter().map(early).collect()
+        };
+        let mut writing = self.write_beside(&beside, homes, until);
+        if self.settings.intent {
+            while let Some((at, home, durable)) = writing.next().await {
+                note(&mut beside, at, home, durable);
+            }
+        }
+        let mut legs: Legs = send
+            .iter()
+            .map(|at| {
+                let engine = Arc::clone(self);
+                leg::run(engine, at, write.operation, until, Arc::clone(&write.send)).boxed()
+            })
+            .collect();
+        let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
+        tally.confirmed.append(&mut write.decided);
+        self.gather(&mut legs, &mut writing, &mut beside, &mut tally).await;
+        while let Some((at, home, durable)) = writing.next().await {
+            note(&mut beside, at, home, durable);
+        }
+        let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
+        self.conclude(write, tally, beside, (pending, legs), until).await
+    }
+
+    fn write_beside(self: &Arc<Self>, drafts: &[Draft], homes: Mask, until: Instant) -> Beside {
+        let mut pairs = Vec::new();
+        for (at, draft) in drafts.iter().enumerate() {
+            pairs.extend(
+                homes
+                    .iter()
+                    .filter(|home| *home != draft.target)
+                    .map(|home| (at, home, draft.clone())),
+            );
+        }
+        pairs
+            .into_iter()
+            .map(|(at, home, draft)| {
+                let engine = Arc::clone(self);
+                async move { (at, home, engine.write_marker(&draft, home, until).await) }.boxed()
+            })
+            .collect()
+    }
+
+    /// Collects answers until all are in, or enough of them and the rest is slow.
+    async fn gather(
+        &self,
+        legs: &mut Legs,
+        writing: &mut Beside,
+        beside: &mut [Draft],
+        tally: &mut Tally,
+    ) {
+        let mut patience: Option<Instant> = None;
+        loop {
+            if patience.is_none() && tally.confirmed.len() >= self.settings.min_copies {
+                patience = Some(Instant::now() + self.settings.slow_after);
+            }
+            let slow = async {
+                match patience {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                leg = legs.next() => match leg {
+                    Some(leg) => tally.take(leg),
+                    None => return,
+                },
+                Some((at, home, durable)) = writing.next(), if !writing.is_empty() => note(beside, at, home, durable),
+                () = slow => return,
+            }
+        }
+    }
+
+    /// Acknowledges, or says why not. Everything that is needed is durable before.
+    async fn conclude(
+        self: &Arc<Self>,
+        write: Write,
+        mut tally: Tally,
+        beside: Vec<Draft>,
+        (pending, legs): (Mask, Legs),
+        until: Instant,
+    ) -> Result<Done> {
+        tally.confirmed.sort_by_key(|(at, _)| *at);
+        let first_refusal = tally.refused.iter().map(|(at, _)| *at).min();
+        let first = tally.confirmed.first().map(|(at, _)| *at);
+        // A refusal of the backend that orders is the caller's result.
+        let refused = match (first_refusal, first) {
+            (Some(refusal), Some(first)) => refusal < first,
+            (refusal, _) => refusal.is_some(),
+        };
+        if refused || tally.confirmed.len() < self.settings.min_copies {
+            return Err(self.fail(&write, tally, &beside, until).await);
+        }
+        let confirmed = tally.has();
+        let drafts = self.needed(&write, &tally, &beside, confirmed, pending);
+        let recorded = self.record(&write, drafts, beside, confirmed, until).await;
+        let recorded = match recorded {
+            Ok(drafts) => drafts,
+            Err(error) => {
+                self.keep_going(write, legs, Vec::new());
+                return Err(error);
+            }
+        };
+        for draft in &recorded {
+            let running = pending.has(draft.target) && draft.marker.ambiguous;
+            self.enter(draft, if running { Origin::Running } else { Origin::Ended });
+        }
+        if recorded.is_empty() && self.settings.settle_check && confirmed.len() > 1 {
+            self.settle.push(self, &write);
+        }
+        if !recorded.is_empty() {
+            self.work.notify_one();
+        }
+        for at in pending.iter() {
+            self.backends[at]
+                .observe(Evidence::Outrun, "writes were confirmed elsewhere long before");
+        }
+        self.keep_going(write, legs, recorded);
+        let (at, result) = tally.confirmed.swap_remove(0);
+        Ok(Done { at, result })
+    }
+
+    /// The markers that the acknowledgement needs: one for each backend that did not confirm, one for each that is
+    /// dirty already (whoever catches up must notice this write), and one where something may land late.
+    fn needed(
+        &self,
+        write: &Write,
+        tally: &Tally,
+        beside: &[Draft],
+        confirmed: Mask,
+        pending: Mask,
+    ) -> Vec<Draft> {
+        let dirt = self.index.dirt(&write.key).unwrap_or_default();
+        let fits = |draft: &&Draft, ambiguous: bool| draft.marker.ambiguous == ambiguous;
+        let mut drafts = Vec::new();
+        for target in self.all().iter() {
+            let ambiguous = pending.has(target) || tally.may_land.has(target);
+            let joins = dirt.behind.has(target) || dirt.unsure.has(target);
+            if confirmed.has(target) && !ambiguous && !joins {
+                continue;
+            }
+            // A lone holder cannot keep a marker about itself.
+            if confirmed.without(Mask::only(target)).is_empty() {
+                continue;
+            }
+            let early = beside.iter().filter(|draft| draft.target == target);
+            let draft = match early.filter(|draft| fits(draft, ambiguous)).next() {
+                Some(draft) => draft.clone(),
+                None => self.draft(&Mark { ambiguous, ..write.mark() }, target),
+            };
+            drafts.push(draft);
+        }
+        drafts
+    }
+
+    /// Makes the markers durable on every backend that confirmed. One that cannot take them counts as one that
+    /// lacks the write itself.
+    async fn record(
+        self: &Arc<Self>,
+        write: &Write,
+        mut drafts: Vec<Draft>,
+        beside: Vec<Draft>,
+        confirmed: Mask,
+        until: Instant,
+    ) -> Result<Vec<Draft>> {
+        let bound = until.max(Instant::now() + self.settings.attempt_deadline);
+        let mut lost = Mask::NONE;
+        loop {
+            let homes = confirmed.without(lost);
+            if homes.len() < self.settings.min_copies {
+                for draft in beside.iter().chain(&drafts).filter(|draft| !draft.homes.is_empty()) {
+                    self.enter(draft, Origin::Ended);
+                }
+                let error =
+                    FailoverError::new(Reason::NotRecorded, Some(&write.key), Effect::Unknown);
+                return Err(error.into());
+            }
+            for target in lost.iter() {
+                if !drafts.iter().any(|draft| draft.target == target) {
+                    drafts.push(self.draft(&write.mark(), target));
+                }
+            }
+            let missing: Vec<_> = drafts
+                .iter()
+                .enumerate()
+                .flat_map(|(at, draft)| {
+                    let wanted = homes.without(draft.homes).without(Mask::only(draft.target));
+                    wanted.iter().map(move |home| (at, home)).collect::<Vec<_>>()
+                })
+                .collect();
+            if missing.is_empty() {
+                break;
+            }
+            let writes =
+                missing.iter().map(|(at, home)| self.write_marker(&drafts[*at], *home, bound));
+            let durable = futures::future::join_all(writes).await;
+            for ((at, home), durable) in missing.into_iter().zip(durable) {
+                if durable { drafts[at].homes.set(home) } else { lost.set(home) }
+            }
+        }
+        self.drop_spare(&drafts, beside);
+        Ok(drafts)
+    }
+
+    /// Early markers that turned out not to be needed, or to say too little, go.
+    fn drop_spare(self: &Arc<Self>, needed: &[Draft], beside: Vec<Draft>) {
+        for spare in beside {
+            let used = needed.iter().any(|draft| draft.path == spare.path);
+            if used || spare.homes.is_empty() {
+                continue;
+            }
+            self.enter(&spare, Origin::Ended);
+            self.discard(spare.marker.key.clone(), spare.path);
+        }
+    }
+
+    /// Removes an own marker in the background.
+    fn discard(self: &Arc<Self>, key: Path, path: Path) {
+        let engine = Arc::clone(self);
+        self.spawn(async move {
+            let known = engine.index.of(&key).into_iter().find(|known| known.path == path);
+            if let Some(known) = known {
+                engine.remove_marker(&known).await;
+            }
+        });
+    }
+
+    /// Lets the slow legs of an acknowledged write go on, and clears up behind them.
+    fn keep_going(self: &Arc<Self>, write: Write, mut legs: Legs, recorded: Vec<Draft>) {
+        if legs.is_empty() {
+            return;
+        }
+        let engine = Arc::clone(self);
+        self.legs.fetch_add(1, Ordering::AcqRel);
+        self.spawn(async move {
+            while let Some(leg) = legs.next().await {
+                for draft in recorded.iter().filter(|draft| draft.target == leg.at) {
+                    let landed = !leg.may_land;
+                    engine.index.ended(&write.key, &draft.path, landed);
+                }
+                engine.work.notify_one();
+            }
+            drop(write.memory);
+            engine.legs.fetch_sub(1, Ordering::AcqRel);
+            engine.leg_ended.notify_waiters();
+        });
+    }
+
+    /// A write that is not acknowledged: leaves markers where something did or may have happened, and says what
+    /// everybody answered.
+    async fn fail(
+        self: &Arc<Self>,
+        write: &Write,
+        mut tally: Tally,
+        beside: &[Draft],
+        until: Instant,
+    ) -> object_store::Error {
+        let mut touched = tally.has();
+        touched |= tally.may_land;
+        let effect = if touched.is_empty() { Effect::None } else { Effect::Unknown };
+        if touched.is_empty() {
+            for draft in beside.iter().filter(|draft| !draft.homes.is_empty()) {
+                self.enter(draft, Origin::Ended);
+                self.discard(write.key.clone(), draft.path.clone());
+            }
+        } else {
+            self.leave_traces(write, &tally, beside, touched, until).await;
+        }
+        tally.refused.sort_by_key(|(at, _)| *at);
+        if !tally.refused.is_empty() && tally.failed.iter().all(|(at, _)| *at > tally.refused[0].0)
+        {
+            return tally.refused.swap_remove(0).1;
+        }
+        let reason =
+            if tally.confirmed.is_empty() { Reason::Unavailable } else { Reason::TooFewCopies };
+        let mut error = FailoverError::new(reason, Some(&write.key), effect);
+        for (at, _) in &tally.confirmed {
+            error = error.answered(&self.backends[*at].id, "confirmed");
+        }
+        for (at, cause) in tally.failed.iter().chain(&tally.refused) {
+            error = error.failed(&self.backends[*at].id, cause);
+        }
+        for backend in self.backends.iter().filter(|backend| !backend.is_in_use()) {
+            error = error.answered(&backend.id, backend.state().as_str());
+        }
+        error.into()
+    }
+
+    /// Markers of a write that was not acknowledged, wherever one can be written: it must converge, not survive.
+    async fn leave_traces(
+        self: &Arc<Self>,
+        write: &Write,
+        tally: &Tally,
+        beside: &[Draft],
+        touched: Mask,
+        until: Instant,
+    ) {
+        for draft in beside.iter().filter(|draft| !draft.homes.is_empty()) {
+            self.enter(draft, Origin::Ended);
+        }
+        let has = tally.has();
+        let mark = Mark { acknowledged: false, confirmed: false, ..write.mark() };
+        // Where it is confirmed, the others may lack it; where it may land, that one is unsure.
+        let targets = if has.is_empty() { touched } else { self.all().without(has) };
+        let bound = until.max(Instant::now() + self.settings.attempt_deadline);
+        for target in targets.iter() {
+            let ambiguous = tally.may_land.has(target);
+            let mut draft = self.draft(&Mark { ambiguous, ..mark.clone() }, target);
+            let homes = self.in_use().without(Mask::only(target));
+            let writes = homes.iter().map(|home| self.write_marker(&draft, home, bound));
+            let durable = futures::future::join_all(writes).await;
+            draft.homes = homes
+                .iter()
+                .zip(durable)
+                .filter(|(_, durable)| *durable)
+                .map(|(home, _)| home)
+                .collect();
+            self.enter(&draft, Origin::Ended);
+        }
+        self.work.notify_one();
+    }
+
+    fn nobody(&self, write: &Write) -> object_store::Error {
+        let mut error = FailoverError::new(Reason::Unavailable, Some(&write.key), Effect::None);
+        for backend in &self.backends {
+            let text = "an earlier write of the key is still under way, or it left this upload";
+            error = error.answered(&backend.id, text);
+        }
+        error.into()
+    }
+}
+
+fn note(drafts: &mut [Draft], at: usize, home: usize, durable: bool) {
+    if durable {
+        drafts[at].homes.set(home);
+    }
+}

@@ -1,0 +1,336 @@
+//! Large uploads: every part goes to every member at once, and completion is a write like any other. A
+//! backend that fails on the way leaves the upload, which goes on at the others.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use lifeboat_core::{Effect, Stamp, VersionTag};
+use object_store::path::Path;
+use object_store::{
+    MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::conditional::head;
+use super::put::stamped;
+use super::{Write, leg};
+use crate::backend::Mask;
+use crate::engine::{Engine, Task};
+use crate::error::{CutOff, FailoverError, Reason};
+use crate::etag::label;
+use crate::events::Operation;
+
+type Inner = Arc<tokio::sync::Mutex<Box<dyn MultipartUpload>>>;
+
+/// An upload into all backends that were up when it began.
+pub(crate) struct Upload {
+    engine: Arc<Engine>,
+    key: Path,
+    /// The stamp that the copies carry.
+    version: Stamp,
+    members: Arc<Members>,
+}
+
+/// The backends that take part, and how much went there.
+struct Members {
+    uploads: Vec<(usize, Inner)>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Those that failed on the way.
+    out: Mask,
+    bytes: u64,
+}
+
+impl Members {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that have all parts so far.
+    fn whole(&self) -> Mask {
+        let all: Mask = self.uploads.iter().map(|(at, _)| *at).collect();
+        all.without(self.state().out)
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("key", &self.key)
+            .field("members", &self.members.whole())
+            .finish()
+    }
+}
+
+impl Engine {
+    /// Begins an upload at every backend that is up.
+    pub(crate) async fn begin_upload(
+        self: &Arc<Self>,
+        key: Path,
+        options: PutMultipartOptions,
+    ) -> Result<Upload> {
+        let version = self.stamp(&key);
+        let tag = VersionTag::new(version, &key, None);
+        let attributes = stamped(options.attributes.clone(), tag, &options.tags);
+        let options = PutMultipartOptions { attributes, ..options };
+        let until = Instant::now() + self.settings.write_deadline;
+        let mut begins: FuturesUnordered<Task<(usize, Result<Box<dyn MultipartUpload>>)>> = self
+            .in_use()
+            .iter()
+            .map(|at| {
+                let (store, key, options) =
+                    (Arc::clone(&self.backends[at].store), key.clone(), options.clone());
+                async move {
+                    let begun = timeout_at(until, store.put_multipart_opts(&key, options)).await;
+                    (at, begun.unwrap_or_else(|_| Err(CutOff(self_bound(until)).into_error())))
+                }
+                .boxed()
+            })
+            .collect();
+        let mut uploads: Vec<(usize, Inner)> = Vec::new();
+        let mut error = FailoverError::new(Reason::Unavailable, Some(&key), Effect::None);
+        let mut refusal = None;
+        let mut patience = None;
+        loop {
+            if patience.is_none() && uploads.len() >= self.settings.min_copies {
+                patience = Some(Instant::now() + self.settings.slow_after);
+            }
+            let slow = async {
+                match patience {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                begun = begins.next() => match begun {
+                    Some((at, Ok(upload))) => {
+                        self.backends[at].answered();
+                        uploads.push((at, Arc::new(tokio::sync::Mutex::new(upload))));
+                    }
+                    Some((at, Err(cause))) => {
+                        let verdict = self.judge(at, Operation::Multipart, &cause).await;
+                        error = error.failed(&self.backends[at].id, &cause);
+                        if !verdict.is_fault() && refusal.is_none() {
+                            refusal = Some(cause);
+                        }
+                    }
+                    None => break,
+                },
+                () = slow => break,
+            }
+        }
+        if uploads.is_empty() {
+            return Err(refusal.unwrap_or_else(|| error.into()));
+        }
+        uploads.sort_by_key(|(at, _)| *at);
+        let members = Members { uploads, state: Mutex::default() };
+        Ok(Upload { engine: Arc::clone(self), key, version, members: Arc::new(members) })
+    }
+}
+
+fn self_bound(until: Instant) -> std::time::Duration {
+    until.duration_since(Instant::now().min(until))
+}
+
+impl Upload {
+    /// Sends a part to every member. It is done when all have it, or enough of them and the rest is slow: those
+    /// leave the upload.
+    fn send_part(&self, data: PutPayload) -> UploadPart {
+        let size = u64::try_from(data.content_length()).unwrap_or(u64::MAX);
+        self.members.state().bytes += size;
+        let whole = self.members.whole();
+        let parts: FuturesUnordered<Task<(usize, Result<()>)>> = FuturesUnordered::new();
+        let until = self.engine.write_bound(size);
+        for (at, upload) in self.members.uploads.iter().filter(|(at, _)| whole.has(*at)) {
+            // Parts are numbered by the order of these calls, so they are made now.
+            let part = match upload.try_lock() {
+                Ok(mut upload) => upload.put_part(data.clone()),
+                Err(_) => async { Err(in_use()) }.boxed(),
+            };
+            let at = *at;
+            parts.push(
+                async move {
+                    let sent = timeout_at(until, part).await;
+                    (at, sent.unwrap_or_else(|_| Err(CutOff(self_bound(until)).into_error())))
+                }
+                .boxed(),
+            );
+        }
+        let (engine, members, key) =
+            (Arc::clone(&self.engine), Arc::clone(&self.members), self.key.clone());
+        async move { gather_part(&engine, &members, &key, parts).await }.boxed()
+    }
+}
+
+async fn gather_part(
+    engine: &Arc<Engine>,
+    members: &Arc<Members>,
+    key: &Path,
+    mut parts: FuturesUnordered<Task<(usize, Result<()>)>>,
+) -> Result<()> {
+    let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+    let mut have = Mask::NONE;
+    let mut refusal = None;
+    let mut patience = None;
+    loop {
+        if patience.is_none() && have.len() >= engine.settings.min_copies {
+            patience = Some(Instant::now() + engine.settings.slow_after);
+        }
+        let slow = async {
+            match patience {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            part = parts.next() => match part {
+                Some((at, Ok(()))) => {
+                    engine.backends[at].answered();
+                    have.set(at);
+                }
+                Some((at, Err(cause))) => {
+                    let verdict = engine.judge(at, Operation::Multipart, &cause).await;
+                    error = error.failed(&engine.backends[at].id, &cause);
+                    if !verdict.is_fault() && refusal.is_none() {
+                        refusal = Some(cause);
+                    }
+                }
+                None => break,
+            },
+            () = slow => break,
+        }
+    }
+    let left = members.whole().without(have);
+    members.state().out |= left;
+    leave(engine, members, left);
+    if members.whole().is_empty() {
+        return Err(refusal.unwrap_or_else(|| error.into()));
+    }
+    Ok(())
+}
+
+/// Aborts the uploads of those that left, in the background.
+fn leave(engine: &Arc<Engine>, members: &Arc<Members>, left: Mask) {
+    for (at, upload) in members.uploads.iter().filter(|(at, _)| left.has(*at)) {
+        let (engine, upload, at) = (Arc::clone(engine), Arc::clone(upload), *at);
+        let task = Arc::clone(&engine);
+        engine.spawn(async move {
+            let abort = async { upload.lock().await.abort().await };
+            let aborted = timeout(task.settings.write_deadline, abort).await;
+            if !matches!(aborted, Ok(Ok(()))) {
+                let backend = &task.backends[at].id;
+                tracing::info!(%backend, "an unfinished multipart upload stays behind");
+            }
+        });
+    }
+}
+
+fn in_use() -> object_store::Error {
+    object_store::Error::Generic { store: "Failover", source: "the upload is being ended".into() }
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.send_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let engine = Arc::clone(&self.engine);
+        let (key, members, version) = (self.key.clone(), Arc::clone(&self.members), self.version);
+        let task = Arc::clone(&engine);
+        let done =
+            engine.detached(async move { task.complete(key, members, version).await }).await?;
+        let backend = &engine.backends[done.at];
+        Ok(PutResult {
+            e_tag: label(&backend.id, backend.is_first(), done.result.e_tag),
+            version: label(&backend.id, backend.is_first(), done.result.version),
+            extensions: done.result.extensions,
+        })
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let whole = self.members.whole();
+        let bound = self.engine.settings.write_deadline;
+        let aborts = self.members.uploads.iter().filter(|(at, _)| whole.has(*at)).map(
+            |(at, upload)| async move {
+                let abort = async { upload.lock().await.abort().await };
+                (
+                    *at,
+                    timeout(bound, abort).await.unwrap_or_else(|_| Err(CutOff(bound).into_error())),
+                )
+            },
+        );
+        let mut failed = None;
+        for (at, aborted) in futures::future::join_all(aborts).await {
+            if let Err(error) = aborted {
+                self.engine.judge(at, Operation::Multipart, &error).await;
+                failed = Some(error);
+            }
+        }
+        self.members.state().out |= whole;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Engine {
+    async fn complete(
+        self: &Arc<Self>,
+        key: Path,
+        members: Arc<Members>,
+        version: Stamp,
+    ) -> Result<super::Done> {
+        let _guard = self.locks.lock(&key).await;
+        let whole = members.whole();
+        let size = members.state().bytes;
+        let tag = VersionTag::new(version, &key, None);
+        let target = key.clone();
+        let send: leg::Send = Arc::new(move |at, store| {
+            let upload = members.uploads.iter().find(|(member, _)| *member == at);
+            let upload = upload.map(|(_, upload)| Arc::clone(upload));
+            let key = target.clone();
+            async move {
+                let Some(upload) = upload else { return Err(in_use()) };
+                let error = match upload.lock().await.complete().await {
+                    Ok(done) => return Ok(done),
+                    Err(error) => error,
+                };
+                // A lost answer: the version that is there says whether it was done.
+                match head(&*store, &key).await {
+                    Ok(Some((meta, Some(there)))) if there == tag => Ok(PutResult {
+                        e_tag: meta.e_tag,
+                        version: meta.version,
+                        extensions: object_store::Extensions::default(),
+                    }),
+                    _ => Err(error),
+                }
+            }
+            .boxed()
+        });
+        let done = self
+            .fan_out(Write {
+                // Orders after everything that was written to the key since the upload began.
+                stamp: self.stamp(&key),
+                key: key.clone(),
+                operation: Operation::Multipart,
+                delete: false,
+                version: Some(version),
+                without: self.all().without(whole),
+                may_land: Mask::NONE,
+                decided: Vec::new(),
+                send,
+                size,
+                memory: None,
+            })
+            .await?;
+        Ok(done)
+    }
+}

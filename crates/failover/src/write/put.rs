@@ -1,0 +1,130 @@
+//! Puts of whole objects.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use lifeboat_core::stamp::content_checksum;
+use lifeboat_core::{BlobStore, Stamp, VersionTag};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result, TagSet,
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Write, leg};
+use crate::backend::Mask;
+use crate::engine::Engine;
+use crate::etag::label;
+use crate::events::Operation;
+
+/// The name of the user metadata that keeps an object's tags: no store returns tags with an object, and catch-up
+/// must carry them.
+pub(crate) const TAGS_METADATA: &str = "lifeboattags";
+
+/// The attributes with which a version is written.
+pub(crate) fn stamped(mut attributes: Attributes, tag: VersionTag, tags: &TagSet) -> Attributes {
+    tag.write(&mut attributes);
+    if !tags.encoded().is_empty() {
+        let name = Attribute::Metadata(TAGS_METADATA.into());
+        attributes.insert(name, tags.encoded().to_owned().into());
+    }
+    attributes
+}
+
+/// Callers see what they wrote: takes everything of ours out of `attributes`.
+pub(crate) fn strip(attributes: &mut Attributes) -> Option<VersionTag> {
+    if attributes.is_empty() {
+        return None;
+    }
+    let tag = VersionTag::take(attributes);
+    attributes.remove(&Attribute::Metadata(TAGS_METADATA.into()));
+    tag
+}
+
+impl Engine {
+    /// Takes memory for a body; waits while other writes hold too much.
+    pub(crate) async fn take_memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let all = (self.settings.memory >> 10).max(1);
+        let wanted = (bytes.div_ceil(1 << 10)).min(all);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        // Never closed: none is never returned.
+        Arc::clone(&self.memory).acquire_many_owned(wanted).await.ok()
+    }
+
+    /// Puts, whatever the mode.
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        key: Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
+        let memory = self.take_memory(size).await;
+        let checksum = content_checksum(payload.iter());
+        let guard = self.locks.lock(&key).await;
+        let stamp = self.stamp(&key);
+        let tag = VersionTag::new(stamp, &key, Some(checksum));
+        let mode = options.mode.clone();
+        let attributes = stamped(options.attributes.clone(), tag, &options.tags);
+        let options = PutOptions { attributes, ..options };
+        let body = Body { payload, options };
+        let write = write_of(key, stamp, size, memory, body.clone());
+        let done = match mode {
+            PutMode::Overwrite => self.fan_out(write).await,
+            mode => self.put_on_condition(write, body, mode).await,
+        };
+        drop(guard);
+        let done = done?;
+        let backend = &self.backends[done.at];
+        Ok(PutResult {
+            e_tag: label(&backend.id, backend.is_first(), done.result.e_tag),
+            version: label(&backend.id, backend.is_first(), done.result.version),
+            extensions: done.result.extensions,
+        })
+    }
+}
+
+/// A body and its options; cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) payload: PutPayload,
+    pub(crate) options: PutOptions,
+}
+
+impl Body {
+    /// Puts at one store.
+    pub(crate) async fn put(
+        self,
+        store: Arc<dyn BlobStore>,
+        key: Path,
+        mode: PutMode,
+    ) -> Result<PutResult> {
+        store.put_opts(&key, self.payload, PutOptions { mode, ..self.options }).await
+    }
+}
+
+fn write_of(
+    key: Path,
+    stamp: Stamp,
+    size: u64,
+    memory: Option<OwnedSemaphorePermit>,
+    body: Body,
+) -> Write {
+    let target = key.clone();
+    let send: leg::Send = Arc::new(move |_, store| {
+        body.clone().put(store, target.clone(), PutMode::Overwrite).boxed()
+    });
+    Write {
+        key,
+        operation: Operation::Put,
+        delete: false,
+        stamp,
+        version: None,
+        without: Mask::NONE,
+        may_land: Mask::NONE,
+        decided: Vec::new(),
+        send,
+        size,
+        memory,
+    }
+}

@@ -1,0 +1,187 @@
+//! What is checked while the simulation runs: the outcome of each operation against what its client knows, and
+//! against the weather.
+
+use object_store::path::Path;
+
+use super::history::{Action, Outcome, Record, Refusal, Value};
+use super::world::{World, own_folder};
+
+/// The keys that an action writes.
+pub(super) fn written_keys(action: &Action) -> Vec<&Path> {
+    match action {
+        Action::Put(key)
+        | Action::Create(key)
+        | Action::Update(key)
+        | Action::Multipart(key)
+        | Action::Copy(_, key) => vec![key],
+        Action::Rename(from, to) => vec![from, to],
+        Action::Delete(keys) => keys.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The key that an action reads.
+pub(super) fn read_key(action: &Action) -> Option<&Path> {
+    match action {
+        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) => Some(key),
+        _ => None,
+    }
+}
+
+/// Checks an operation that has just ended.
+pub(super) fn online(world: &World, record: &Record) {
+    let wrong = [
+        check_duration(world, record),
+        check_refusal(record),
+        check_availability(world, record),
+        check_own_keys(world, record),
+        check_listing(world, record),
+    ];
+    for wrong in wrong.into_iter().flatten() {
+        world.complain(format!("{wrong}: {record}"));
+    }
+}
+
+fn check_duration(world: &World, record: &Record) -> Option<String> {
+    let took = record.completed?.saturating_sub(record.invoked);
+    let profile = &world.profile;
+    // How many requests one after the other an operation stands for.
+    let (bound, steps) = match &record.action {
+        Action::Get(_) | Action::GetRange(..) | Action::Head(_) => (profile.read_bound, 1),
+        Action::List(_) => (profile.read_bound, 2),
+        Action::Put(_) | Action::Create(_) | Action::Update(_) => (profile.write_bound, 1),
+        Action::Delete(keys) => (profile.write_bound, u32::try_from(keys.len()).unwrap_or(1)),
+        Action::Multipart(_) | Action::AbortedMultipart(_) => (profile.write_bound, 3),
+        Action::Copy(..) => (profile.read_bound + profile.write_bound, 1),
+        Action::Rename(..) => (profile.read_bound + profile.write_bound * 2, 1),
+    };
+    let bound = u64::try_from((bound * steps).as_millis()).unwrap_or(u64::MAX);
+    (took > bound).then(|| format!("took {took} ms, more than {bound}"))
+}
+
+/// Whether it was refused in a way that does not belong to it.
+fn check_refusal(record: &Record) -> Option<String> {
+    let Outcome::Failed(refusal, text) = &record.outcome else { return None };
+    if text.contains("DUPLICATE") {
+        return Some("a key is listed twice".to_owned());
+    }
+    let belongs = match refusal {
+        Refusal::Other => true,
+        Refusal::NotFound => {
+            matches!(record.action, Action::Copy(..) | Action::Rename(..) | Action::Update(_))
+        }
+        Refusal::AlreadyExists => matches!(record.action, Action::Create(_)),
+        Refusal::Precondition => matches!(record.action, Action::Update(_)),
+        Refusal::NotSupported => record.action.is_conditional(),
+    };
+    (!belongs).then(|| "an answer that does not belong to this request".to_owned())
+}
+
+/// Whether it failed although a backend could have served it.
+fn check_availability(world: &World, record: &Record) -> Option<String> {
+    let Outcome::Failed(Refusal::Other, _) = &record.outcome else { return None };
+    let (plan, process) = (&world.plan, Some(record.process));
+    let until = record.completed?;
+    let backends = 0..plan.backends.len();
+    if record.action.is_conditional() {
+        return plan.episodes.is_empty().then(|| "failed in fine weather".to_owned());
+    }
+    let reads = !matches!(
+        record.action,
+        Action::Put(_) | Action::Delete(_) | Action::Multipart(_) | Action::AbortedMultipart(_)
+    );
+    let grace = u64::try_from(world.profile.grace.as_millis()).unwrap_or_default();
+    let from = record.invoked.saturating_sub(grace);
+    let fine = |backend: usize| plan.was_fine(process, backend, from, until);
+    if reads {
+        // A backend that was fine for everyone from the beginning has everything, and the first life of a process
+        // knows that it has.
+        let always = |backend: usize| plan.was_fine(None, backend, 0, until);
+        let first = record.incarnation == 0 && plan.loss.is_none();
+        let could = (first && backends.clone().any(always)) || plan.episodes.is_empty();
+        return could.then(|| "a read failed although one backend was always fine".to_owned());
+    }
+    let served = backends.into_iter().find(|backend| fine(*backend));
+    served.map(|backend| format!("a write failed although backend {backend} was fine"))
+}
+
+/// Whether what was seen of a key with one writer is possible.
+fn check_own_keys(world: &World, record: &Record) -> Option<String> {
+    let state = world.state();
+    let client = state.clients.get(&(record.process, record.client))?;
+    let allows = |key: &Path, value: Option<Value>| -> bool {
+        let Some(known) = client.model.key(key) else { return true };
+        state.disturbed.contains(key)
+            || known.allows(value, |value, since| world.landed(key, value, since))
+    };
+    let exists = |key: &Path| {
+        client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
+    };
+    match (&record.action, &record.outcome) {
+        (Action::Get(key) | Action::GetRange(key, _) | Action::Head(key), Outcome::Saw(value))
+            if !allows(key, *value) =>
+        {
+            let values = client.model.values(key);
+            let absent = if allows(key, None) { " or nothing" } else { "" };
+            Some(format!("saw {value:?} where only {values:?}{absent} can be"))
+        }
+        (Action::Create(key), Outcome::Done) if !allows(key, None) => {
+            Some("created what exists".to_owned())
+        }
+        (Action::Create(key), Outcome::Failed(Refusal::AlreadyExists, _))
+            if !exists(key) && !state.disturbed.contains(key) && !haunted(world, client, key) =>
+        {
+            Some("refused to create what does not exist".to_owned())
+        }
+        (Action::Copy(from, _) | Action::Rename(from, _), Outcome::Done)
+            if !exists(from)
+                && !state.disturbed.contains(from)
+                && !haunted(world, client, from) =>
+        {
+            Some("copied what does not exist".to_owned())
+        }
+        (
+            Action::Copy(from, _) | Action::Rename(from, _),
+            Outcome::Failed(Refusal::NotFound, _),
+        ) if !allows(from, None) => Some("found nothing to copy".to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether something may be there that is not among the values that a client counts on.
+fn haunted(world: &World, client: &super::world::Client, key: &Path) -> bool {
+    let Some(known) = client.model.key(key) else { return true };
+    known.certain().is_none() && known.allows_more(|value, since| world.landed(key, value, since))
+}
+
+/// Whether a listing has what a client knows to be there, and nothing else.
+fn check_listing(world: &World, record: &Record) -> Option<String> {
+    let (Action::List(_), Outcome::Listed(keys)) = (&record.action, &record.outcome) else {
+        return None;
+    };
+    if keys.iter().any(|key| key.as_ref().starts_with(&world.profile.private)) {
+        return Some("a listing shows what is private".to_owned());
+    }
+    let state = world.state();
+    let client = state.clients.get(&(record.process, record.client))?;
+    let folder = own_folder(record.process, record.client);
+    if let Some(stranger) = (keys.iter())
+        .filter(|key| key.prefix_matches(&folder))
+        .find(|key| client.model.key(key).is_none())
+    {
+        return Some(format!("a listing shows {stranger}, which was never written"));
+    }
+    for (key, known) in client.model.keys() {
+        let certain = known.certain().filter(|_| !state.disturbed.contains(key));
+        match certain {
+            Some(Some(_)) if !keys.contains(key) => {
+                return Some(format!("{key} is missing in a listing"));
+            }
+            Some(None) if keys.contains(key) => {
+                return Some(format!("{key} is deleted, and listed"));
+            }
+            _ => {}
+        }
+    }
+    None
+}

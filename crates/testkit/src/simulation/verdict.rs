@@ -1,0 +1,292 @@
+//! What is checked in the end: that the backends agree, that nothing acknowledged is lost, and that nothing deleted
+//! or overwritten is back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use object_store::path::Path;
+
+use super::backend::Stored;
+use super::check::written_keys;
+use super::content::{FOREIGN, value_of};
+use super::history::{Action, Outcome, Record, Value};
+use super::model::may_have_happened;
+use super::world::{World, is_shared};
+
+/// The objects of a backend that belong to the application's users.
+fn users(world: &World, backend: usize) -> BTreeMap<Path, (Stored, Vec<(String, String)>)> {
+    let hidden = format!("metadata:{}", world.profile.private_metadata);
+    let mut objects = BTreeMap::new();
+    for (key, stored) in world.backends[backend].objects() {
+        if key.as_ref().starts_with(&world.profile.private) {
+            continue;
+        }
+        let visible = stored.attributes.iter().filter(|(name, _)| !name.starts_with(&hidden));
+        let visible = visible.map(|(name, value)| (name.clone(), value.clone())).collect();
+        objects.insert(key, (stored, visible));
+    }
+    objects
+}
+
+/// Keys that are not the same on all backends.
+pub(super) fn differences(world: &World) -> Vec<(Path, String)> {
+    let all: Vec<_> = (0..world.backends.len()).map(|backend| users(world, backend)).collect();
+    let keys: BTreeSet<_> = all.iter().flat_map(BTreeMap::keys).cloned().collect();
+    let describe = |found: Option<&(Stored, Vec<(String, String)>)>| match found {
+        None => "nothing".to_owned(),
+        Some((stored, attributes)) => format!("{:?} {attributes:?}", value_of(&stored.bytes)),
+    };
+    let mut different = Vec::new();
+    for key in keys {
+        let texts: Vec<_> = all.iter().map(|objects| describe(objects.get(&key))).collect();
+        if texts.iter().any(|text| *text != texts[0]) {
+            different.push((key, texts.join(" | ")));
+        }
+    }
+    different
+}
+
+/// Markers that are left.
+pub(super) fn markers(world: &World) -> Vec<String> {
+    let journal = &world.profile.journal;
+    let left = |backend: &super::SimBackend| {
+        let name = backend.name().to_owned();
+        backend.keys(journal).into_iter().map(move |key| format!("{name}: {key}"))
+    };
+    world.backends.iter().flat_map(left).collect()
+}
+
+/// Complains about all that is wrong with what is there in the end.
+pub(super) fn judge(world: &World) {
+    let found: BTreeMap<Path, Option<Value>> = users(world, 0)
+        .into_iter()
+        .map(|(key, (stored, _))| (key, value_of(&stored.bytes)))
+        .collect();
+    let kept = conflicts(world);
+    let wrong = [
+        judge_own(world, &found),
+        judge_shared(world, &found, &kept),
+        judge_reads(world),
+        judge_foreign(world, &found, &kept),
+    ];
+    for wrong in wrong.into_iter().flatten() {
+        world.complain(wrong);
+    }
+}
+
+/// The values that are kept as losers of conflicts, on any backend.
+pub(super) fn conflicts(world: &World) -> BTreeSet<Value> {
+    let prefix = &world.profile.conflicts;
+    let objects = world.backends.iter().flat_map(super::SimBackend::objects);
+    let kept = objects.filter(|(key, _)| key.as_ref().starts_with(prefix));
+    kept.filter_map(|(_, stored)| value_of(&stored.bytes)).collect()
+}
+
+fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String> {
+    let state = world.state();
+    let mut wrong = Vec::new();
+    for client in state.clients.values() {
+        for (key, known) in client.model.keys() {
+            let value = found.get(key).copied().flatten();
+            let lies = found.get(key).is_some_and(Option::is_none);
+            let allowed = state.disturbed.contains(key)
+                || known.allows(value, |value, since| world.landed(key, value, since));
+            if lies || !allowed {
+                let possible = client.model.values(key);
+                wrong.push(format!("in the end {key} holds {value:?}, possible is {possible:?}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// A write of a key that several clients write.
+#[derive(Clone, Copy)]
+struct Write<'a> {
+    record: &'a Record,
+    value: Option<Value>,
+    acknowledged: bool,
+    /// When it was over for good.
+    ended: u64,
+}
+
+/// Every write of a key, in the order in which they began.
+fn writes<'a>(world: &World, records: &'a [Record], key: &Path) -> Vec<Write<'a>> {
+    let mut writes = Vec::new();
+    for record in records {
+        let keys = written_keys(&record.action);
+        let Some(place) = keys.iter().position(|written| *written == key) else { continue };
+        if !may_have_happened(&record.outcome) {
+            continue;
+        }
+        let acknowledged = match &record.outcome {
+            Outcome::Deleted(done) => done.get(place) == Some(&true),
+            outcome => *outcome == Outcome::Done,
+        };
+        let values: Vec<_> = match &record.action {
+            Action::Delete(_) => vec![None],
+            _ => record.values.iter().copied().map(Some).collect(),
+        };
+        for value in values {
+            let ended = if acknowledged {
+                record.completed.unwrap_or(u64::MAX)
+            } else {
+                last_landing(world, key, value).max(record.completed.unwrap_or(record.invoked))
+            };
+            writes.push(Write { record, value, acknowledged, ended });
+        }
+    }
+    writes
+}
+
+/// When a value last came to some backend.
+fn last_landing(world: &World, key: &Path, value: Option<Value>) -> u64 {
+    let last = |backend: &super::SimBackend| {
+        backend.with_log(|log| {
+            let is = |change: &&super::Applied| {
+                change.key == *key && change.now.as_deref().and_then(value_of) == value
+            };
+            log.iter().rev().find(is).map(|change| change.at)
+        })
+    };
+    world.backends.iter().filter_map(last).max().unwrap_or_default()
+}
+
+/// Whether a write was over before another began, by any clock that it may have been dated with.
+fn precedes(world: &World, one: &Write<'_>, other: &Write<'_>) -> bool {
+    let same = one.record.process == other.record.process
+        && one.record.incarnation == other.record.incarnation;
+    let lag = if same { 0 } else { world.plan.lag(other.record.process) };
+    one.ended.saturating_add(lag) < other.record.invoked
+}
+
+fn judge_shared(
+    world: &World,
+    found: &BTreeMap<Path, Option<Value>>,
+    kept: &BTreeSet<Value>,
+) -> Vec<String> {
+    let state = world.state();
+    let mut wrong = Vec::new();
+    for key in shared_keys(&state.history.records) {
+        if state.disturbed.contains(&key) {
+            continue;
+        }
+        let value = found.get(&key).copied().flatten();
+        let writes = writes(world, &state.history.records, &key);
+        let candidates: Vec<_> = writes.iter().filter(|write| write.value == value).collect();
+        if candidates.is_empty() && value.is_some() {
+            wrong.push(format!("in the end {key} holds {value:?}, which nobody wrote"));
+            continue;
+        }
+        let lost = |other: &&Write<'_>| {
+            let is_kept = other.value.is_some_and(|value| kept.contains(&value));
+            let first = candidates.is_empty() && value.is_none();
+            let superseded = candidates.iter().all(|write| precedes(world, write, other));
+            other.acknowledged
+                && other.value != value
+                && superseded
+                && (first || !candidates.is_empty())
+                && !is_kept
+        };
+        if let Some(lost) = writes.iter().find(lost) {
+            wrong.push(format!(
+                "in the end {key} holds {value:?}, and this is lost: {}",
+                lost.record
+            ));
+        }
+    }
+    wrong
+}
+
+fn shared_keys(records: &[Record]) -> BTreeSet<Path> {
+    let keys = records.iter().flat_map(|record| written_keys(&record.action));
+    keys.filter(|key| is_shared(key)).cloned().collect()
+}
+
+/// Whether a process saw something older than what it had itself written before, of the keys that it shares.
+fn judge_reads(world: &World) -> Vec<String> {
+    let state = world.state();
+    let records = &state.history.records;
+    let mut wrong = Vec::new();
+    for key in shared_keys(records) {
+        if state.disturbed.contains(&key) {
+            continue;
+        }
+        let writes = writes(world, records, &key);
+        for read in records {
+            let (Action::Get(k) | Action::GetRange(k, _) | Action::Head(k)) = &read.action else {
+                continue;
+            };
+            let (Outcome::Saw(value), true) = (&read.outcome, *k == key) else { continue };
+            if let Some(missed) = missed(world, &writes, read, *value) {
+                wrong.push(format!("{read} is older than {}", missed.record));
+            }
+        }
+    }
+    wrong
+}
+
+/// What a read should have seen and has not.
+fn missed<'a>(
+    world: &World,
+    writes: &'a [Write<'a>],
+    read: &Record,
+    value: Option<Value>,
+) -> Option<&'a Write<'a>> {
+    let mine = |write: &Write<'_>| {
+        write.record.process == read.process && write.record.incarnation == read.incarnation
+    };
+    let possible: Vec<_> = (writes.iter())
+        .filter(|write| write.value == value)
+        .filter(|write| read.completed.is_none_or(|completed| write.record.invoked <= completed))
+        .collect();
+    // What others wrote comes when it comes.
+    if possible.iter().any(|write| !mine(write)) {
+        return None;
+    }
+    writes.iter().find(|newer| {
+        newer.acknowledged
+            && mine(newer)
+            && newer.value != value
+            && newer.ended < read.invoked
+            && possible.iter().all(|write| precedes(world, write, newer))
+    })
+}
+
+/// Whether what someone wrote behind our back was overwritten by anything but a write that came after it.
+fn judge_foreign(
+    world: &World,
+    found: &BTreeMap<Path, Option<Value>>,
+    kept: &BTreeSet<Value>,
+) -> Vec<String> {
+    let state = world.state();
+    let mut wrong = Vec::new();
+    for (backend, at, key, value) in &state.foreign {
+        if found.get(key).copied().flatten() == Some(*value) || kept.contains(value) {
+            continue;
+        }
+        let next = world.backends[*backend].with_log(|log| {
+            let foreign = log.iter().position(|change| {
+                change.key == *key && change.now.as_deref().and_then(value_of) == Some(*value)
+            });
+            let rest = foreign.map(|place| &log[place + 1..]).unwrap_or_default();
+            rest.iter().find(|change| change.key == *key).cloned()
+        });
+        let Some(next) = next else { continue };
+        let successor = next.now.as_deref().and_then(value_of);
+        let writes = writes(world, &state.history.records, key);
+        // A write that was still open is a write that came after it.
+        let after = |write: &Write<'_>| {
+            write.value == successor && (!write.acknowledged || write.ended >= *at)
+        };
+        // One stranger may overwrite another.
+        let stranger = successor.is_some_and(|value| value >= FOREIGN);
+        if !stranger && !writes.iter().any(after) {
+            wrong.push(format!(
+                "someone else's {value} of {key} on backend {backend} was overwritten with \
+                 {successor:?} at {} and not kept",
+                next.at
+            ));
+        }
+    }
+    wrong
+}

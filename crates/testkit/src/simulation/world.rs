@@ -1,0 +1,169 @@
+//! What everyone in a simulation shares: time, backends, the history and the complaints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use object_store::path::Path;
+use tokio::time::Instant;
+
+use super::backend::SimBackend;
+use super::content::value_of;
+use super::history::{History, Outcome, Record, Value};
+use super::model::Model;
+use super::plan::{Plan, Profile};
+use crate::random::Random;
+
+/// The world of one seed.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) profile: Profile,
+    pub(super) began: Instant,
+    pub(super) backends: Vec<SimBackend>,
+    state: Mutex<State>,
+}
+
+/// A client: what survives the crash of its process.
+pub(super) struct Client {
+    pub(super) random: Random,
+    pub(super) remaining: u32,
+    pub(super) model: Model,
+    /// Versions that were seen: what a conditional update needs.
+    pub(super) versions: BTreeMap<Path, (String, Value)>,
+}
+
+/// What changes.
+pub(super) struct State {
+    pub(super) history: History,
+    pub(super) violations: Vec<String>,
+    pub(super) clients: BTreeMap<(usize, usize), Client>,
+    /// Keys that nothing remembers to be different on the backends: only comparing them finds out.
+    pub(super) forgotten: BTreeSet<Path>,
+    /// Keys of which a provider lost versions, or which someone wrote behind our back.
+    pub(super) disturbed: BTreeSet<Path>,
+    /// What was written behind our back: where, when, which key, which value.
+    pub(super) foreign: Vec<(usize, u64, Path, Value)>,
+}
+
+impl World {
+    pub(super) fn new(plan: Plan, profile: Profile) -> Arc<Self> {
+        let backend = |(number, settings): (usize, &super::BackendSettings)| {
+            SimBackend::new(format!("b{number}"), settings.clone())
+        };
+        let backends = plan.backends.iter().enumerate().map(backend).collect();
+        let mut random = Random::new(plan.seed ^ 0x5EED);
+        let mut clients = BTreeMap::new();
+        for process in 0..plan.clocks.len() {
+            for client in 0..plan.clients {
+                let keys = (0..plan.own_keys).map(|number| own_key(process, client, number));
+                let model = Model::new(keys);
+                let (random, remaining) = (random.fork(), profile.operations);
+                let versions = BTreeMap::new();
+                clients.insert((process, client), Client { random, remaining, model, versions });
+            }
+        }
+        let state = State {
+            history: History::default(),
+            violations: Vec::new(),
+            clients,
+            forgotten: BTreeSet::new(),
+            disturbed: BTreeSet::new(),
+            foreign: Vec::new(),
+        };
+        let (began, state) = (Instant::now(), Mutex::new(state));
+        Arc::new(Self { plan, profile, began, backends, state })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the beginning.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes something that is no operation.
+    pub(super) fn note(&self, event: impl Into<String>) {
+        let now = self.now();
+        self.state().history.events.push((now, event.into()));
+    }
+
+    /// Notes a broken promise.
+    pub(super) fn complain(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.note(format!("VIOLATION: {text}"));
+        self.state().violations.push(text);
+    }
+
+    /// Whether a state of a key came to some backend at or after a moment.
+    pub(super) fn landed(&self, key: &Path, state: Option<Value>, since: u64) -> bool {
+        self.backends.iter().any(|backend| {
+            backend.with_log(|log| {
+                let mut later = log.iter().rev().take_while(|change| change.at >= since);
+                later.any(|change| {
+                    change.key == *key && change.now.as_deref().and_then(value_of) == state
+                })
+            })
+        })
+    }
+
+    /// The process dies: what it had under way is open for ever, and what it remembered is lost.
+    pub(super) fn bury(&self, process: usize, incarnation: u32) {
+        let now = self.now();
+        let millis =
+            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (comparing, late) = (millis(self.profile.comparing), millis(self.profile.late));
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let mine =
+            |record: &&mut Record| record.process == process && record.incarnation == incarnation;
+        for record in state.history.records.iter_mut().filter(mine) {
+            let open = record.outcome == Outcome::Pending;
+            if open {
+                record.outcome = Outcome::Crashed;
+            }
+            let matters = if record.is_acknowledged() { comparing } else { comparing + late };
+            let recent = record.completed.is_none_or(|completed| completed + matters >= now);
+            if record.action.is_read() || !recent {
+                continue;
+            }
+            for key in super::check::written_keys(&record.action) {
+                // A write that was acknowledged is forgotten only where someone else wrote, too.
+                if open || !record.is_acknowledged() || is_shared(key) {
+                    state.forgotten.insert(key.clone());
+                }
+            }
+            if open && let Some(client) = state.clients.get_mut(&(process, record.client)) {
+                client.model.apply(record);
+            }
+        }
+        for ((owner, _), client) in &mut state.clients {
+            if *owner == process {
+                client.model.crash();
+            }
+        }
+    }
+}
+
+/// Names that sort differently by bytes and by folders.
+const NAMES: [&str; 5] = ["k", "k/x", "k-1", "m", "k/x-y/z"];
+
+/// A key that a client has to itself.
+pub(super) fn own_key(process: usize, client: usize, number: usize) -> Path {
+    Path::from(format!("own/p{process}c{client}/{}", NAMES[number % NAMES.len()]))
+}
+
+/// The folder of a client.
+pub(super) fn own_folder(process: usize, client: usize) -> Path {
+    Path::from(format!("own/p{process}c{client}"))
+}
+
+/// A key that everyone writes.
+pub(super) fn shared_key(number: usize) -> Path {
+    Path::from(format!("shared/{}", NAMES[number % NAMES.len()]))
+}
+
+/// Whether everyone writes it.
+pub(super) fn is_shared(key: &Path) -> bool {
+    key.as_ref().starts_with("shared/")
+}

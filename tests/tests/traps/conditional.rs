@@ -1,0 +1,83 @@
+//! Traps of conditional writes.
+
+use std::time::Duration;
+
+use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Strike};
+use lifeboat_testkit::simulation::BackendSettings;
+use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use tokio::time::sleep;
+
+use crate::lab::{Lab, Process, key};
+
+async fn create(process: &Process, text: &'static str) -> object_store::Result<()> {
+    process.store.put_opts(&key(), text.into(), PutMode::Create.into()).await.map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn t10_replicas_get_compare_and_swap_winners_in_their_order() {
+    let lab = Lab::new(2);
+    let (one, other) = (lab.process(1), lab.process(2));
+    one.put(&key(), "v0").await.unwrap().unwrap();
+    let update = async |process: &Process, text: &'static str| {
+        let e_tag = process.store.head(&key()).await.unwrap().e_tag;
+        let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
+        process.store.put_opts(&key(), text.into(), mode.into()).await.map(drop)
+    };
+    // The replica leg of v1 is late; v2 is written by someone else meanwhile.
+    let gate = Gate::new();
+    one.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let first = async {
+        update(&one, "v1").await.unwrap();
+    };
+    let second = async {
+        gate.reached().await;
+        update(&other, "v2").await.unwrap();
+        gate.open();
+    };
+    tokio::join!(first, second);
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
+    lab.expect_everywhere(&[&one, &other], &key(), Some("v2")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t11_create_whose_answer_is_lost_is_not_taken_for_someone_elses() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.strike(0, &[Operation::Create], &key(), Strike::FailAfter(Failure::Reset));
+    create(&process, "ours").await.unwrap();
+    lab.expect_everywhere(&[&process], &key(), Some("ours")).await;
+    let again = create(&process, "again").await;
+    assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t12_conflict_of_a_race_in_flight_is_not_taken_for_an_object() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.strike(0, &[Operation::Create], &key(), Strike::Fail(Failure::AlreadyExists));
+    create(&process, "ours").await.unwrap();
+    lab.expect_everywhere(&[&process], &key(), Some("ours")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t24_e_tag_of_one_backend_never_holds_on_another() {
+    // The worst case: equal contents have equal ETags at both providers.
+    let mut content = BackendSettings::default();
+    content.content_etags = true;
+    let lab = Lab::with(vec![content; 2]);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    let of_b0 = process.store.head(&key()).await.unwrap().e_tag;
+    process.refuse(0);
+    sleep(Duration::from_secs(1)).await;
+    let if_match = GetOptions::new().with_if_match(of_b0.clone());
+    let read = process.store.get_opts(&key(), if_match).await;
+    assert!(matches!(read, Err(Error::Precondition { .. })), "{:?}", read.err());
+    let mode = PutMode::Update(UpdateVersion { e_tag: of_b0, version: None });
+    assert!(process.store.put_opts(&key(), "v2".into(), mode.into()).await.is_err());
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("v1"));
+    // One taken from b1 holds on b1.
+    let of_b1 = process.store.head(&key()).await.unwrap().e_tag;
+    let if_match = GetOptions::new().with_if_match(of_b1);
+    process.store.get_opts(&key(), if_match).await.unwrap();
+}

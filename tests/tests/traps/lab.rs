@@ -1,0 +1,286 @@
+//! A few backends, and processes with a way of their own to each: the bench on which the traps are set step by step.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use lifeboat_core::{AnyStore, Capabilities, Identity, PartLimits, Support};
+use lifeboat_failover::{Clock, Failover, Settings, Spawner};
+use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Operation, Rule, Strike};
+use lifeboat_testkit::simulation::{
+    BackendSettings, Conditions, Order, SimBackend, SimClock, SimSpawner,
+};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Where markers are.
+pub(crate) const JOURNAL: &str = ".lifeboat/journal/";
+
+/// Where losers of conflicts are.
+pub(crate) const CONFLICTS: &str = ".lifeboat/conflicts/";
+
+/// The key that most traps are about.
+pub(crate) fn key() -> Path {
+    Path::from("data/k")
+}
+
+#[derive(Debug)]
+struct ClockOf(SimClock);
+
+impl Clock for ClockOf {
+    fn unix_millis(&self) -> u64 {
+        self.0.unix_millis()
+    }
+}
+
+#[derive(Debug)]
+struct SpawnerOf(SimSpawner);
+
+impl Spawner for SpawnerOf {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+}
+
+/// The bench.
+pub(crate) struct Lab {
+    pub(crate) backends: Vec<SimBackend>,
+    pub(crate) settings: Settings,
+    /// Whether every backend is declared to hold all that exists.
+    pub(crate) seeded: Vec<bool>,
+    began: Instant,
+}
+
+/// A process.
+pub(crate) struct Process {
+    pub(crate) store: Failover,
+    /// Its way to each backend.
+    pub(crate) ways: Vec<Faults>,
+    pub(crate) spawner: SimSpawner,
+}
+
+impl Lab {
+    /// Backends that enforce conditions.
+    pub(crate) fn new(backends: usize) -> Self {
+        Self::with(vec![BackendSettings::default(); backends])
+    }
+
+    /// Backends that take no conditions, as some European providers do.
+    pub(crate) fn without_conditions(backends: usize) -> Self {
+        let mut settings = BackendSettings::default();
+        settings.conditions = Conditions::Refused;
+        Self::with(vec![settings; backends])
+    }
+
+    /// Backends of all kinds.
+    pub(crate) fn with(settings: Vec<BackendSettings>) -> Self {
+        let numbered = settings.into_iter().enumerate();
+        let backends: Vec<_> = numbered
+            .map(|(number, settings)| SimBackend::new(format!("b{number}"), settings))
+            .collect();
+        let seeded = vec![true; backends.len()];
+        Self { backends, settings: fast(), seeded, began: Instant::now() }
+    }
+
+    /// A process with a right clock.
+    pub(crate) fn process(&self, number: u64) -> Process {
+        self.process_ahead(number, 0)
+    }
+
+    /// A process whose clock is so many milliseconds ahead.
+    pub(crate) fn process_ahead(&self, number: u64, ahead: i64) -> Process {
+        self.process_through(number, ahead, (0..self.backends.len()).map(|_| fresh_way()).collect())
+    }
+
+    /// A process that finds the weather as it is given.
+    pub(crate) fn process_through(&self, number: u64, ahead: i64, ways: Vec<Faults>) -> Process {
+        let spawner = SimSpawner::new(self.began);
+        let mut builder = Failover::builder()
+            .settings(self.settings.clone())
+            .clock(Arc::new(ClockOf(SimClock::new(self.began, ahead))))
+            .spawner(Arc::new(SpawnerOf(spawner.clone())))
+            .seed(number);
+        for (place, (backend, way)) in self.backends.iter().zip(&ways).enumerate() {
+            let store = FaultStore::new(backend.as_seen_by(number), way.clone()).detached();
+            let store = AnyStore::new(store, Identity::new("sim", "", backend.name()));
+            let store = store.with_capabilities(capabilities(backend));
+            builder = if self.seeded[place] {
+                builder.seeded_backend(store)
+            } else {
+                builder.backend(store)
+            };
+        }
+        Process { store: builder.build().unwrap(), ways, spawner }
+    }
+
+    /// What a backend holds under a key.
+    pub(crate) fn at(&self, backend: usize, key: &Path) -> Option<String> {
+        let stored = self.backends[backend].object(key)?;
+        Some(String::from_utf8_lossy(&stored.bytes).into_owned())
+    }
+
+    /// The markers on a backend.
+    pub(crate) fn markers(&self, backend: usize) -> Vec<Path> {
+        self.backends[backend].keys(JOURNAL)
+    }
+
+    /// Whether there is no marker anywhere.
+    pub(crate) fn journal_is_empty(&self) -> bool {
+        (0..self.backends.len()).all(|backend| self.markers(backend).is_empty())
+    }
+
+    /// The contents that are kept as losers of conflicts.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        let objects = self.backends.iter().flat_map(SimBackend::objects);
+        let kept = objects.filter(|(key, _)| key.as_ref().starts_with(CONFLICTS));
+        kept.map(|(_, stored)| String::from_utf8_lossy(&stored.bytes).into_owned()).collect()
+    }
+
+    /// Lets the processes catch up until nothing is left to do, and sees that every backend holds the same.
+    pub(crate) async fn expect_everywhere(
+        &self,
+        processes: &[&Process],
+        key: &Path,
+        wanted: Option<&str>,
+    ) {
+        self.drain(processes).await;
+        for backend in 0..self.backends.len() {
+            assert_eq!(self.at(backend, key).as_deref(), wanted, "backend {backend}");
+        }
+    }
+
+    /// Lets the processes catch up until the journal is empty.
+    pub(crate) async fn drain(&self, processes: &[&Process]) {
+        // Twice the quarantine: once for what is ambiguous now, once for what that brings to light.
+        let end = Instant::now() + self.settings.quarantine * 2 + Duration::from_secs(30);
+        // What compares copies in the background needs its time before there is anything to see.
+        tokio::time::sleep(self.settings.settle_after + Duration::from_secs(2)).await;
+        loop {
+            for process in processes {
+                process.store.catch_up().await;
+            }
+            if self.journal_is_empty() {
+                return;
+            }
+            let left: Vec<_> =
+                (0..self.backends.len()).map(|backend| self.markers(backend)).collect();
+            assert!(Instant::now() < end, "markers are left: {left:?}");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    }
+}
+
+impl Process {
+    /// Writes, in the background.
+    pub(crate) fn put(
+        &self,
+        key: &Path,
+        text: &'static str,
+    ) -> JoinHandle<object_store::Result<()>> {
+        let (store, key) = (self.store.clone(), key.clone());
+        self.run(async move { store.put(&key, text.into()).await.map(drop) })
+    }
+
+    /// Deletes, in the background.
+    pub(crate) fn delete(&self, key: &Path) -> JoinHandle<object_store::Result<()>> {
+        let (store, key) = (self.store.clone(), key.clone());
+        self.run(async move { store.delete(&key).await })
+    }
+
+    /// Reads.
+    pub(crate) async fn get(&self, key: &Path) -> object_store::Result<String> {
+        let bytes = self.store.get(key).await?.bytes().await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Runs something as a part of this process.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.spawner.spawn(Box::pin(async move {
+            // Nobody may be waiting.
+            let _ = sender.send(work.await);
+        }));
+        tokio::spawn(async move { receiver.await.expect("the process has crashed") })
+    }
+
+    /// Nobody listens at a backend any more.
+    pub(crate) fn refuse(&self, backend: usize) {
+        self.ways[backend].set([Rule::new(Strike::Fail(Failure::Refused))]);
+    }
+
+    /// Requests to a backend are lost.
+    pub(crate) fn swallow(&self, backend: usize) {
+        self.ways[backend].set([Rule::new(Strike::Hang)]);
+    }
+
+    /// Strikes writes of one key at a backend.
+    pub(crate) fn strike(
+        &self,
+        backend: usize,
+        operations: &[Operation],
+        key: &Path,
+        strike: Strike,
+    ) {
+        self.ways[backend].add(Rule::new(strike).on(operations).key(key.as_ref()).times(1));
+    }
+
+    /// Fine weather at a backend; what is held stays held.
+    pub(crate) fn clear(&self, backend: usize) {
+        self.ways[backend].clear();
+    }
+
+    /// The weather at a backend is fine, and the process knows it.
+    pub(crate) async fn recover(&self, backend: usize) {
+        self.clear(backend);
+        let health = || self.store.status().backends[backend].clone();
+        let end = Instant::now() + Duration::from_mins(2);
+        while health().settling || health().health != lifeboat_failover::HealthState::Serving {
+            assert!(Instant::now() < end, "backend {backend} does not come back: {:?}", health());
+            // Something has to ask, or nobody probes.
+            let _ = self.store.head(&Path::from("nothing")).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+/// A way without faults: 5 to 10 milliseconds there, and back.
+pub(crate) fn fresh_way() -> Faults {
+    let way = Faults::seeded(1);
+    way.latency(Duration::from_millis(5)..Duration::from_millis(10));
+    way
+}
+
+fn capabilities(backend: &SimBackend) -> Capabilities {
+    let conditions = Support::from(backend.settings().conditions == Conditions::Enforced);
+    let mut capabilities = Capabilities::CONSERVATIVE;
+    capabilities.create_if_absent = conditions;
+    capabilities.compare_and_swap = conditions;
+    capabilities.user_metadata = Support::Yes;
+    capabilities.ordered_listing = Support::from(backend.settings().order == Order::Bytes);
+    capabilities.parts = PartLimits::NONE;
+    capabilities
+}
+
+/// The defaults, some ten times faster.
+fn fast() -> Settings {
+    let mut settings = Settings::default();
+    settings.slow_after = Duration::from_millis(500);
+    settings.read_deadline = Duration::from_secs(8);
+    settings.write_deadline = Duration::from_secs(10);
+    settings.attempt_deadline = Duration::from_secs(2);
+    settings.stall_deadline = Duration::from_secs(2);
+    settings.settling = Duration::from_secs(2);
+    settings.journal_poll = Duration::from_secs(2);
+    settings.quarantine = Duration::from_mins(1);
+    settings.settle_after = Duration::from_secs(1);
+    settings.health.probe_initial = Duration::from_millis(500);
+    settings.health.probe_max = Duration::from_secs(2);
+    settings.health.probe_deadline = Duration::from_secs(1);
+    settings
+}

@@ -1,0 +1,11 @@
+//! Every way in which replication over two providers is known to go wrong, set as a trap step by step.
+//!
+//! The number in a test's name is the trap's. Trap 29 (object lock and lifecycle rules keep markers from being
+//! deleted, or make them vanish) is a matter of the bucket's settings, which the command `check` looks at.
+
+mod conditional;
+mod health;
+mod lab;
+mod reading;
+mod several;
+mod writing;

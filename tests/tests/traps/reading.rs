@@ -1,0 +1,133 @@
+//! Traps of reading: what is believed, and from whom.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use lifeboat_testkit::fault_store::{At, Failure, Operation, Rule, Strike};
+use lifeboat_testkit::simulation::{BackendSettings, Order};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore};
+use tokio::time::{Instant, sleep};
+
+use crate::lab::{Lab, fresh_way, key};
+
+#[tokio::test(start_paused = true)]
+async fn t18_application_starts_while_the_first_backend_swallows_everything() {
+    let lab = Lab::new(2);
+    lab.process(1).put(&key(), "v1").await.unwrap().unwrap();
+    let ways = vec![fresh_way(), fresh_way()];
+    ways[0].add(Rule::new(Strike::Hang));
+    let process = lab.process_through(2, 0, ways);
+    let began = Instant::now();
+    assert_eq!(process.get(&key()).await.unwrap(), "v1");
+    process.put(&key(), "v2").await.unwrap().unwrap();
+    assert!(began.elapsed() < lab.settings.write_deadline, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t19_process_says_that_it_has_not_read_the_journal_of_a_dead_backend() {
+    let lab = Lab::new(2);
+    let first = lab.process(1);
+    first.put(&key(), "old").await.unwrap().unwrap();
+    first.refuse(0);
+    first.put(&key(), "new").await.unwrap().unwrap();
+    first.spawner.crash();
+    // b0 is back, and b1, which knows better, is gone when the process starts again.
+    let ways = vec![fresh_way(), fresh_way()];
+    ways[1].add(Rule::new(Strike::Fail(Failure::Refused)));
+    let next = lab.process_through(2, 0, ways);
+    next.store.loaded().await;
+    let _ = next.get(&key()).await;
+    assert!(!next.store.status().backends[1].journal_read, "the journal of b1 is unread");
+    next.recover(1).await;
+    sleep(lab.settings.journal_poll * 2).await;
+    assert!(next.store.status().backends[1].journal_read);
+    assert_eq!(next.get(&key()).await.unwrap(), "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t20_half_seeded_replica_never_turns_an_outage_into_not_found() {
+    let mut lab = Lab::new(2);
+    lab.seeded = vec![true, false];
+    lab.backends[0].write_directly(&key(), "from before");
+    let process = lab.process(1);
+    assert_eq!(process.get(&key()).await.unwrap(), "from before");
+    process.refuse(0);
+    let read = process.get(&key()).await;
+    assert!(matches!(&read, Err(error) if !matches!(error, Error::NotFound { .. })), "{read:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t25_listing_that_continues_elsewhere_has_every_key_once() {
+    let mut folders = BackendSettings::default();
+    folders.order = Order::Folders;
+    folders.page = 3;
+    let mut bytes = BackendSettings::default();
+    bytes.page = 3;
+    for settings in [vec![folders.clone(), bytes.clone()], vec![bytes, folders]] {
+        let lab = Lab::with(settings);
+        let process = lab.process(1);
+        let names = ["a", "a-b", "a/x", "a/y", "a.b", "b", "b-c/z", "b/1", "b/2", "c"];
+        let mut wanted: Vec<Path> = names.iter().map(|name| Path::from(*name)).collect();
+        wanted.sort();
+        for name in &wanted[..8] {
+            process.put(name, "x").await.unwrap().unwrap();
+        }
+        // Two keys that b0 does not have, and one that it has too much.
+        process.refuse(0);
+        process.put(&wanted[8], "x").await.unwrap().unwrap();
+        process.put(&wanted[9], "x").await.unwrap().unwrap();
+        process.delete(&wanted[4]).await.unwrap().unwrap();
+        let gone = wanted.remove(4);
+        process.recover(0).await;
+        for page in 0..4 {
+            let fails = Rule::new(Strike::Fail(Failure::Down)).on(&[Operation::List]).prefix("");
+            process.ways[0].set([fails.skip(page)]);
+            let listed: Vec<_> = process.store.list(None).try_collect().await.unwrap();
+            let mut keys: Vec<_> = listed.into_iter().map(|meta| meta.location).collect();
+            keys.sort();
+            assert_eq!(keys, wanted, "{gone} is deleted; b0 failed on page {page}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t26_body_that_breaks_continues_elsewhere_only_in_the_same_version() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "0123456789").await.unwrap().unwrap();
+    let broken = || Strike::Break(At::Offset(4), Failure::Reset);
+    process.strike(0, &[Operation::Get], &key(), broken());
+    assert_eq!(process.get(&key()).await.unwrap(), "0123456789", "the same version is at b1");
+    // Another version at b1, and nobody knows.
+    lab.backends[1].write_directly(&key(), "abcdefghij");
+    process.strike(0, &[Operation::Get], &key(), broken());
+    let read = process.get(&key()).await;
+    assert!(matches!(read.as_deref(), Err(_) | Ok("0123456789")), "{read:?} is a mixture");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t30_keys_of_a_large_journal_are_right_before_it_is_loaded() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    let keys: Vec<Path> = (0..300).map(|number| Path::from(format!("data/{number:03}"))).collect();
+    for key in &keys {
+        process.put(key, "old").await.unwrap().unwrap();
+    }
+    process.refuse(0);
+    for key in &keys {
+        process.put(key, "new").await.unwrap().unwrap();
+    }
+    process.spawner.crash();
+    // Reading the journal takes its time: each page of it.
+    let ways = vec![fresh_way(), fresh_way()];
+    for way in &ways {
+        way.add(Rule::new(Strike::Delay(Duration::from_secs(1))).on(&[Operation::List]));
+    }
+    let next = lab.process_through(2, 0, ways);
+    for key in keys.iter().rev().take(5) {
+        assert_eq!(next.get(key).await.unwrap(), "new", "{key}");
+    }
+    next.store.loaded().await;
+    assert_eq!(next.get(&keys[0]).await.unwrap(), "new");
+}

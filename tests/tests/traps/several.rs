@@ -1,0 +1,202 @@
+//! Traps of several writers, and of writers and those who catch up.
+
+use std::time::Duration;
+
+use lifeboat_testkit::fault_store::{Gate, Operation, Strike};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use tokio::time::sleep;
+
+use crate::lab::{Lab, Process, key};
+use crate::writing::STAMP;
+
+/// b0 has missed v1, is back, and one process is catching up: its put on b0 is held at the gate.
+async fn catching_up(lab: &Lab, writer: &Process) -> (Process, Gate) {
+    writer.put(&key(), "v0").await.unwrap().unwrap();
+    writer.refuse(0);
+    writer.put(&key(), "v1").await.unwrap().unwrap();
+    writer.recover(0).await;
+    // Markers are replayed when every live process knows of them.
+    sleep(lab.settings.journal_poll * 3).await;
+    let runner = lab.process(9);
+    runner.store.loaded().await;
+    let gate = Gate::new();
+    runner.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    (runner, gate)
+}
+
+#[tokio::test(start_paused = true)]
+async fn t06_catch_up_does_not_overwrite_what_another_process_wrote_meanwhile() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let writer = lab.process(1);
+        let (runner, gate) = catching_up(&lab, &writer).await;
+        let store = runner.store.clone();
+        let caught = runner.run(async move { store.catch_up().await });
+        if tokio::time::timeout(Duration::from_secs(30), gate.reached()).await.is_err() {
+            // Someone else has caught up before; then there is nothing to go wrong.
+            lab.expect_everywhere(&[&writer], &key(), Some("v1")).await;
+            continue;
+        }
+        writer.put(&key(), "v2").await.unwrap().unwrap();
+        gate.open();
+        caught.await.unwrap();
+        assert_eq!(writer.get(&key()).await.unwrap(), "v2");
+        lab.expect_everywhere(&[&writer, &runner], &key(), Some("v2")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t07_catch_up_does_not_bring_back_what_was_deleted_meanwhile() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let writer = lab.process(1);
+        let (runner, gate) = catching_up(&lab, &writer).await;
+        let store = runner.store.clone();
+        let caught = runner.run(async move { store.catch_up().await });
+        if tokio::time::timeout(Duration::from_secs(30), gate.reached()).await.is_err() {
+            continue;
+        }
+        writer.delete(&key()).await.unwrap().unwrap();
+        gate.open();
+        caught.await.unwrap();
+        lab.expect_everywhere(&[&writer, &runner], &key(), None).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t09_two_processes_that_overwrite_a_key_at_once_end_with_one_version() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let (one, other) = (lab.process(1), lab.process(2));
+        let gates = [Gate::new(), Gate::new()];
+        one.strike(1, Operation::PUTS, &key(), Strike::Hold(gates[1].clone()));
+        other.strike(0, Operation::PUTS, &key(), Strike::Hold(gates[0].clone()));
+        let (first, second) = (one.put(&key(), "one"), other.put(&key(), "other"));
+        gates[0].reached().await;
+        gates[1].reached().await;
+        sleep(Duration::from_millis(50)).await;
+        gates.iter().for_each(Gate::open);
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+        assert_ne!(lab.at(0, &key()), lab.at(1, &key()), "that is the trap");
+        lab.drain(&[&one, &other]).await;
+        assert_eq!(lab.at(0, &key()), lab.at(1, &key()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t14_clock_an_hour_ahead_is_not_followed_and_does_not_lose_a_later_write() {
+    let lab = Lab::new(2);
+    let (ahead, right) = (lab.process_ahead(1, 3_600_000), lab.process(2));
+    ahead.put(&key(), "of the fast clock").await.unwrap().unwrap();
+    assert_eq!(right.get(&key()).await.unwrap(), "of the fast clock");
+    right.refuse(0);
+    right.put(&key(), "later").await.unwrap().unwrap();
+    right.recover(0).await;
+    assert_eq!(right.get(&key()).await.unwrap(), "later");
+    lab.drain(&[&right]).await;
+    let everywhere = lab.at(0, &key()).as_deref() == Some("later");
+    assert!(everywhere || lab.kept().contains(&"later".to_owned()), "lost");
+    assert_eq!(lab.at(0, &key()), lab.at(1, &key()));
+    // Other keys are not dated by it.
+    let elsewhere = Path::from("data/elsewhere");
+    right.put(&elsewhere, "x").await.unwrap().unwrap();
+    let stamp = lab.backends[0].object(&elsewhere).unwrap().attributes[STAMP].clone();
+    let millis = u64::from_str_radix(&stamp[..12], 16).unwrap();
+    let now = u64::try_from(lifeboat_testkit::simulation::EPOCH_MILLIS).unwrap();
+    assert!(millis < now + 1_800_000, "{stamp} lies ahead");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t27_runner_that_was_paused_for_minutes_does_not_bring_back_what_is_old() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let writer = lab.process(1);
+        let (runner, gate) = catching_up(&lab, &writer).await;
+        let store = runner.store.clone();
+        let paused = runner.run(async move { store.catch_up().await });
+        if tokio::time::timeout(Duration::from_secs(30), gate.reached()).await.is_err() {
+            continue;
+        }
+        // Another runner does the same work meanwhile, and life goes on.
+        writer.store.catch_up().await;
+        writer.put(&key(), "v2").await.unwrap().unwrap();
+        // Within the longest time a request can take to land.
+        sleep(lab.settings.quarantine / 2).await;
+        gate.open();
+        paused.await.unwrap();
+        lab.expect_everywhere(&[&writer, &runner], &key(), Some("v2")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t28_what_someone_wrote_during_the_outage_is_kept() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let process = lab.process(1);
+        process.put(&key(), "v0").await.unwrap().unwrap();
+        process.refuse(0);
+        process.put(&key(), "ours").await.unwrap().unwrap();
+        lab.backends[0].write_directly(&key(), "someone else's");
+        process.recover(0).await;
+        lab.drain(&[&process]).await;
+        let there = lab.at(0, &key()).unwrap();
+        assert_eq!(Some(&there), lab.at(1, &key()).as_ref());
+        let kept = lab.kept();
+        for text in ["ours", "someone else's"] {
+            assert!(there == text || kept.contains(&text.to_owned()), "{text} is lost");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t31_after_a_provider_lost_writes_mending_restores_them() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    sleep(Duration::from_mins(1)).await;
+    let moment = lab.backends[0].now();
+    process.put(&key(), "v2").await.unwrap().unwrap();
+    let created = Path::from("data/created");
+    process.put(&created, "c").await.unwrap().unwrap();
+    assert_eq!(lab.backends[0].lose_since(moment).len(), 2);
+    process.store.mend(None).await;
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    lab.expect_everywhere(&[&process], &created, Some("c")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t35_repair_leaves_the_markers_of_a_running_operation_alone() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let (writer, runner) = (lab.process(1), lab.process(2));
+        writer.put(&key(), "v1").await.unwrap().unwrap();
+        runner.store.loaded().await;
+        // The leg to b0 is on its way and takes its time; a marker stands in for it.
+        let gate = Gate::new();
+        writer.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+        writer.put(&key(), "v2").await.unwrap().unwrap();
+        assert!(!lab.markers(1).is_empty());
+        // Somebody else repairs at once, then everything is overwritten once more.
+        runner.store.journal().await.unwrap();
+        runner.store.catch_up().await;
+        assert!(!lab.journal_is_empty(), "v2 may still land on b0");
+        let _ = runner.store.head(&key()).await;
+        runner.put(&key(), "v3").await.unwrap().unwrap();
+        gate.open();
+        sleep(Duration::from_millis(100)).await;
+        lab.expect_everywhere(&[&writer, &runner], &key(), Some("v3")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_rule_lets_writes_to_a_dirty_target_leave_markers_even_when_confirmed() {
+    let lab = Lab::without_conditions(2);
+    let (one, other) = (lab.process(1), lab.process(2));
+    one.refuse(0);
+    one.put(&key(), "v1").await.unwrap().unwrap();
+    sleep(lab.settings.journal_poll * 2).await;
+    // `other` reaches b0 all the time, and knows by now that b0 has markers.
+    let before = lab.markers(1).len();
+    let elsewhere = Path::from("data/elsewhere");
+    other.put(&elsewhere, "x").await.unwrap().unwrap();
+    assert_eq!(lab.at(0, &elsewhere).as_deref(), Some("x"));
+    assert!(lab.markers(1).len() > before, "confirmed, and marked all the same");
+    one.recover(0).await;
+    lab.expect_everywhere(&[&one, &other], &elsewhere, Some("x")).await;
+}

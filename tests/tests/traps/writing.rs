@@ -1,0 +1,293 @@
+//! Traps of a single writer: order, markers, stamps.
+
+use std::time::Duration;
+
+use lifeboat_failover::HealthState;
+use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
+use lifeboat_testkit::simulation::BackendSettings;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::lab::{JOURNAL, Lab, key};
+
+/// The user metadata that holds the stamp.
+pub(crate) const STAMP: &str = "metadata:lifeboatstamp";
+
+#[tokio::test(start_paused = true)]
+async fn t01_overlapping_puts_of_one_process_leave_the_backends_equal() {
+    let lab = Lab::without_conditions(2);
+    let process = lab.process(1);
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let first = process.put(&key(), "v1");
+    gate.reached().await;
+    let second = process.put(&key(), "v2");
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert_eq!(process.get(&key()).await.unwrap(), "v2");
+    gate.open();
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(process.get(&key()).await.unwrap(), "v2", "whatever landed on b1");
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t02_marker_stands_on_every_backend_that_has_the_write() {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.put(&key(), "old").await.unwrap().unwrap();
+    process.refuse(0);
+    process.put(&key(), "new").await.unwrap().unwrap();
+    assert!(!lab.markers(1).is_empty() && !lab.markers(2).is_empty(), "one each");
+    // b1 is lost for good, and b0 is back; someone starts who was not there.
+    process.spawner.crash();
+    let late = lab.process(2);
+    late.swallow(1);
+    assert_eq!(late.get(&key()).await.unwrap(), "new");
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("old"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t03_the_next_read_of_the_process_knows_of_the_marker() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "old").await.unwrap().unwrap();
+    process.refuse(0);
+    process.put(&key(), "new").await.unwrap().unwrap();
+    process.clear(0);
+    assert_eq!(process.get(&key()).await.unwrap(), "new");
+    process.recover(0).await;
+    assert_eq!(process.get(&key()).await.unwrap(), "new", "also when b0 is preferred again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t04_marker_is_durable_before_the_acknowledgement() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "old").await.unwrap().unwrap();
+    process.refuse(0);
+    let gate = Gate::new();
+    process.ways[1].add(Rule::new(Strike::Hold(gate.clone())).on(Operation::PUTS).prefix(JOURNAL));
+    let mut put = process.put(&key(), "new");
+    gate.reached().await;
+    assert!(
+        timeout(Duration::from_secs(1), &mut put).await.is_err(),
+        "no marker, no acknowledgement"
+    );
+    gate.open();
+    put.await.unwrap().unwrap();
+    process.spawner.crash();
+    let next = lab.process(2);
+    assert_eq!(next.get(&key()).await.unwrap(), "new");
+    lab.expect_everywhere(&[&next], &key(), Some("new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t05_late_put_does_not_bring_an_old_version_back() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let process = lab.process(1);
+        let gate = Gate::new();
+        process.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+        process.put(&key(), "v1").await.unwrap().unwrap();
+        sleep(lab.settings.attempt_deadline * 2).await;
+        process.recover(0).await;
+        process.store.catch_up().await;
+        process.put(&key(), "v2").await.unwrap().unwrap();
+        process.store.catch_up().await;
+        // The first put of v1 arrives at last.
+        gate.open();
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(process.get(&key()).await.unwrap(), "v2");
+        lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t05_late_delete_does_not_remove_a_newer_version() {
+    for lab in [Lab::new(2), Lab::without_conditions(2)] {
+        let process = lab.process(1);
+        process.put(&key(), "v1").await.unwrap().unwrap();
+        let gate = Gate::new();
+        process.strike(0, &[Operation::Delete], &key(), Strike::Hold(gate.clone()));
+        process.delete(&key()).await.unwrap().unwrap();
+        sleep(lab.settings.attempt_deadline * 2).await;
+        process.recover(0).await;
+        process.put(&key(), "v2").await.unwrap().unwrap();
+        gate.open();
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(process.get(&key()).await.unwrap(), "v2");
+        lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t08_deleted_key_stays_deleted_however_long_the_outage() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.refuse(0);
+    process.delete(&key()).await.unwrap().unwrap();
+    sleep(Duration::from_hours(24)).await;
+    assert!(!lab.markers(1).is_empty(), "the tombstone waits for its target");
+    process.spawner.crash();
+    let next = lab.process(2);
+    assert!(matches!(next.get(&key()).await, Err(object_store::Error::NotFound { .. })));
+    lab.expect_everywhere(&[&next], &key(), None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t13_copied_object_does_not_carry_the_stamp_of_its_source() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    let (from, to) = (Path::from("data/old"), key());
+    process.put(&from, "of the source").await.unwrap().unwrap();
+    sleep(Duration::from_mins(1)).await;
+    process.put(&to, "overwritten").await.unwrap().unwrap();
+    // The copy reaches b0 alone; b1 keeps what is newer than the source.
+    process.refuse(1);
+    let (store, source, target) = (process.store.clone(), from.clone(), to.clone());
+    process.run(async move { store.copy(&source, &target).await }).await.unwrap().unwrap();
+    process.recover(1).await;
+    lab.expect_everywhere(&[&process], &to, Some("of the source")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t15_completion_whose_answer_is_lost_is_recognised() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.strike(0, &[Operation::MultipartComplete], &key(), Strike::FailAfter(Failure::Reset));
+    let mut upload = process.store.put_multipart(&key()).await.unwrap();
+    upload.put_part("one".into()).await.unwrap();
+    upload.complete().await.unwrap();
+    lab.expect_everywhere(&[&process], &key(), Some("one")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t16_backend_that_fails_amid_an_upload_is_left_out_and_brought_up_to_date() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    let mut upload = process.store.put_multipart(&key()).await.unwrap();
+    upload.put_part("one ".into()).await.unwrap();
+    process.strike(0, &[Operation::MultipartPart], &key(), Strike::Fail(Failure::Reset));
+    upload.put_part("two ".into()).await.unwrap();
+    upload.put_part("three".into()).await.unwrap();
+    upload.complete().await.unwrap();
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("one two three"));
+    assert!(lab.at(0, &key()).is_none_or(|there| there == "one two three"), "nothing partial");
+    lab.expect_everywhere(&[&process], &key(), Some("one two three")).await;
+    assert_eq!(lab.backends[0].open_uploads(), 0, "the upload that was left is aborted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t17_bulk_delete_says_what_came_of_each_key() {
+    use futures::StreamExt;
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    let keys: Vec<Path> = (0..10).map(|number| Path::from(format!("data/{number}"))).collect();
+    for key in &keys {
+        process.put(key, "x").await.unwrap().unwrap();
+    }
+    for backend in [0, 1] {
+        let denied = Rule::new(Strike::Fail(Failure::Denied)).on(&[Operation::Delete]);
+        process.ways[backend].add(denied.key(keys[7].as_ref()));
+    }
+    let all = futures::stream::iter(keys.clone().into_iter().map(Ok)).boxed();
+    let results: Vec<_> = process.store.delete_stream(all).collect().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 9);
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 1);
+    for (number, key) in keys.iter().enumerate() {
+        assert_eq!(process.get(key).await.is_ok(), number == 7, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t21_failing_marker_is_held_against_the_backend_that_refused_it() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    let refuse_markers = Rule::new(Strike::Fail(Failure::Down)).on(Operation::PUTS).prefix(JOURNAL);
+    process.ways[0].add(refuse_markers);
+    // b1 is slow to answer puts, so that markers for it are due on b0, which does not take them.
+    process.ways[1].add(Rule::new(Strike::Delay(Duration::from_secs(1))).on(Operation::PUTS));
+    for _ in 0..6 {
+        let _ = process.put(&key(), "x").await.unwrap();
+    }
+    let status = process.store.status();
+    assert_eq!(status.backends[1].health, HealthState::Serving, "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t33_intent_survives_a_crash_between_the_legs() {
+    let mut lab = Lab::new(2);
+    lab.settings.intent = true;
+    let process = lab.process(1);
+    process.put(&key(), "old").await.unwrap().unwrap();
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let put = process.put(&key(), "new");
+    gate.reached().await;
+    wait_until(|| lab.at(0, &key()).as_deref() == Some("new")).await;
+    process.spawner.crash();
+    drop(put);
+    let next = lab.process(2);
+    assert!(!lab.journal_is_empty(), "the intent was written before the data");
+    lab.drain(&[&next]).await;
+    assert_eq!(lab.at(0, &key()), lab.at(1, &key()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t33_without_intent_mending_finds_what_a_crash_left() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "old").await.unwrap().unwrap();
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let put = process.put(&key(), "new");
+    gate.reached().await;
+    wait_until(|| lab.at(0, &key()).as_deref() == Some("new")).await;
+    process.spawner.crash();
+    drop(put);
+    assert_ne!(lab.at(0, &key()), lab.at(1, &key()));
+    let next = lab.process(2);
+    next.store.mend(None).await;
+    lab.expect_everywhere(&[&next], &key(), Some("new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t34_second_attempt_of_a_write_keeps_its_stamp() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    // Throttled once: the write is tried again.
+    process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Throttled));
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    lab.expect_everywhere(&[&process], &key(), Some("v1")).await;
+    let stamp =
+        |backend: usize| lab.backends[backend].object(&key()).unwrap().attributes[STAMP].clone();
+    assert_eq!(stamp(0), stamp(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t36_content_e_tags_do_not_pass_one_version_for_another() {
+    let mut content = BackendSettings::default();
+    content.content_etags = true;
+    let lab = Lab::with(vec![content; 2]);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.refuse(0);
+    process.put(&key(), "v2").await.unwrap().unwrap();
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.recover(0).await;
+    lab.expect_everywhere(&[&process], &key(), Some("v1")).await;
+    let stamp =
+        |backend: usize| lab.backends[backend].object(&key()).unwrap().attributes[STAMP].clone();
+    assert_eq!(stamp(0), stamp(1), "the same bytes, and the same version");
+}
+
+/// Waits until something has come about.
+pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < end, "it does not come about");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
