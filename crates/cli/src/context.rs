@@ -54,11 +54,7 @@ impl Context {
         if let Some((_, error)) = fleet.failures().next() {
             self.output.note(to_text(error).trim_end());
         }
-        let mut builder = Failover::builder().settings(failover_settings(fleet));
-        for (_, store) in fleet.backends() {
-            builder = builder.backend(Arc::clone(store));
-        }
-        Ok(builder.build()?)
+        Ok(fleet.failover().build()?)
     }
 
     /// The place that `text` names.
@@ -102,8 +98,7 @@ impl Context {
 
 /// The settings of the configuration file.
 pub(crate) fn failover_settings(fleet: &Fleet) -> Settings {
-    let _ = fleet;
-    Settings::default()
+    fleet.failover_settings()
 }
 
 /// The place that `text` names, with the backends of `fleet`.

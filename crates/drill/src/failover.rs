@@ -76,13 +76,14 @@ impl Subject for Watched {
         Glance { backends: backends.collect(), journal: status.journal.markers }
     }
 
+    /// Nothing is known to be missing anywhere, and everybody was asked. A backend may still be suspected
+    /// for having been away: that changes who is read from, not what is there.
     fn is_settled(&self) -> bool {
         let status = self.failover.status();
-        let read = status.backends.iter().all(|backend| {
-            backend.journal_read
-                && backend.dirty_keys == 0
-                && backend.health == HealthState::Serving
+        let known = status.backends.iter().all(|backend| {
+            let away = matches!(backend.health, HealthState::Ejected | HealthState::Probing);
+            backend.journal_read && backend.dirty_keys == 0 && !away
         });
-        read && status.journal.markers == 0 && !status.settling_checks_pending
+        known && status.journal.markers == 0 && !status.settling_checks_pending
     }
 }

@@ -9,9 +9,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
-use object_store::{
-    Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, Result,
-};
+use object_store::{Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result};
 use tokio::time::timeout;
 
 use crate::backend::Mask;
@@ -28,7 +26,8 @@ struct Body {
     key: Path,
     at: usize,
     tag: Option<VersionTag>,
-    meta: ObjectMeta,
+    e_tag: Option<String>,
+    size: u64,
     next: u64,
     end: u64,
     resumes: u32,
@@ -44,25 +43,27 @@ pub(crate) fn guard(
     tag: Option<VersionTag>,
     mut result: GetResult,
 ) -> GetResult {
-    result.payload = match result.payload {
-        GetResultPayload::Stream(stream) if result.range.start < result.range.end => {
-            let body = Body {
-                engine: Arc::clone(engine),
-                key: key.clone(),
-                at,
-                tag,
-                meta: result.meta.clone(),
-                next: result.range.start,
-                end: result.range.end,
-                resumes: 0,
-                failed: Mask::NONE,
-                stream,
-            };
-            GetResultPayload::Stream(stream::try_unfold(body, Body::step).boxed())
-        }
-        payload => payload,
+    if result.range.is_empty() {
+        return result;
+    }
+    let (meta, range) = (result.meta.clone(), result.range.clone());
+    let attributes = std::mem::take(&mut result.attributes);
+    let extensions = std::mem::take(&mut result.extensions);
+    let body = Body {
+        engine: Arc::clone(engine),
+        key: key.clone(),
+        at,
+        tag,
+        e_tag: meta.e_tag.clone(),
+        size: meta.size,
+        next: range.start,
+        end: range.end,
+        resumes: 0,
+        failed: Mask::NONE,
+        stream: result.into_stream(),
     };
-    result
+    let payload = GetResultPayload::Stream(stream::try_unfold(body, Body::step).boxed());
+    GetResult { payload, meta, range, attributes, extensions }
 }
 
 impl Body {
@@ -131,7 +132,7 @@ impl Body {
         let same = at == self.at;
         let options = GetOptions {
             range: Some(GetRange::Bounded(self.next..self.end)),
-            if_match: if same { self.meta.e_tag.clone() } else { None },
+            if_match: if same { self.e_tag.clone() } else { None },
             ..GetOptions::default()
         };
         let bound = self.engine.settings.attempt_deadline;
@@ -147,17 +148,14 @@ impl Body {
         let proven = match (self.tag, VersionTag::of(&found.attributes)) {
             (Some(ours), Some(theirs)) => ours == theirs,
             // The same backend under the same `ETag`, which the request demanded.
-            (None, None) => {
-                same && self.meta.e_tag.is_some() && self.meta.e_tag == found.meta.e_tag
-            }
+            (None, None) => same && self.e_tag.is_some() && self.e_tag == found.meta.e_tag,
             _ => false,
         };
-        let fits = found.meta.size == self.meta.size && found.range == (self.next..self.end);
-        match found.payload {
-            GetResultPayload::Stream(stream) if proven && fits => Ok(stream),
-            #[cfg(not(target_arch = "wasm32"))]
-            _ if proven && fits => Ok(found.into_stream()),
-            _ => Err(self.lost("it has another version")),
+        let fits = found.meta.size == self.size && found.range == (self.next..self.end);
+        if proven && fits {
+            Ok(found.into_stream())
+        } else {
+            Err(self.lost("it has another version"))
         }
     }
 

@@ -11,7 +11,7 @@ use crate::seam::Clock;
 
 /// How far ahead of our own clock a stamp may be and still be followed: a minute, which is what
 /// machines without time synchronisation reach within weeks. One beyond it is believed for its own key only.
-const FURTHEST_AHEAD: Duration = Duration::from_secs(60);
+const FURTHEST_AHEAD: Duration = Duration::from_mins(1);
 
 /// Makes stamps for one writer.
 #[derive(Debug)]

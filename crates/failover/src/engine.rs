@@ -173,9 +173,10 @@ impl Engine {
             }
             Err(_) => false,
         };
-        match alive {
-            true => backend.observe(Evidence::ProbeAnswered, "the probe was answered"),
-            false => backend.observe(Evidence::ProbeFailed, "the probe failed"),
+        if alive {
+            backend.observe(Evidence::ProbeAnswered, "the probe was answered");
+        } else {
+            backend.observe(Evidence::ProbeFailed, "the probe failed");
         }
     }
 

@@ -195,13 +195,11 @@ impl Failover {
     /// There is no such backend, or it cannot be written to.
     pub async fn mark_seeded(&self, backend_id: &str) -> Result<()> {
         let backend = self.engine.backends.iter().find(|backend| backend.id == backend_id);
-        match backend {
-            Some(backend) => self.engine.mark_seeded(backend.at).await,
-            None => {
-                let source = format!("no backend has the id `{backend_id}`").into();
-                Err(object_store::Error::Generic { store: "Failover", source })
-            }
+        if let Some(backend) = backend {
+            return self.engine.mark_seeded(backend.at).await;
         }
+        let source = format!("no backend has the id `{backend_id}`").into();
+        Err(object_store::Error::Generic { store: "Failover", source })
     }
 
     /// Ends background work, after the legs of acknowledged writes have ended or their bound has passed.

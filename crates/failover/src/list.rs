@@ -76,11 +76,6 @@ impl Engine {
         stream::try_unfold(listing, Listing::step).boxed()
     }
 
-    /// Whether a backend can be believed about what it does not list.
-    fn is_complete(&self, backend: &Backend) -> bool {
-        backend.seeded.load(Ordering::Acquire)
-    }
-
     fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
         self.index.keys_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
     }
@@ -88,7 +83,7 @@ impl Engine {
     /// One level of a listing.
     pub(crate) async fn list_level(self: &Arc<Self>, prefix: Option<&Path>) -> Result<ListResult> {
         let plain = self.index.is_empty() || self.index.keys_under(prefix, &|_| true).is_empty();
-        let complete = self.in_use().iter().all(|at| self.is_complete(&self.backends[at]));
+        let complete = self.in_use().iter().all(|at| is_complete(&self.backends[at]));
         if plain && complete {
             let call = |backend: &Backend| {
                 let store = Arc::clone(&backend.store);
@@ -127,6 +122,11 @@ impl Engine {
             extensions: object_store::Extensions::default(),
         })
     }
+}
+
+/// Whether a backend can be believed about what it does not list.
+fn is_complete(backend: &Backend) -> bool {
+    backend.seeded.load(Ordering::Acquire)
 }
 
 fn relabel(backend: &Backend, object: &mut ObjectMeta) {
@@ -172,7 +172,7 @@ impl Listing {
         self.more.clear(at);
         self.asked.set(at);
         let backend = &engine.backends[at];
-        if !joining && !engine.is_complete(backend) {
+        if !joining && !is_complete(backend) {
             // What one lacks another may have: all are joined, and one that is missing makes it incomplete.
             self.join(at)?;
         }
@@ -225,7 +225,7 @@ impl Listing {
             .min_by_key(|backend| {
                 let dirty = engine.dirty_at(backend.at, self.prefix.as_ref()).len();
                 let suspect = backend.state() != crate::health::HealthState::Serving;
-                (!engine.is_complete(backend), dirty > 0, suspect, backend.at)
+                (!is_complete(backend), dirty > 0, suspect, backend.at)
             })
             .map(|backend| backend.at)
     }
@@ -318,8 +318,7 @@ impl Listing {
         }
         // A joined listing lacks what only this backend has.
         let joined = !self.more.is_empty()
-            || (self.returned.is_some()
-                && !self.engine.is_complete(&self.engine.backends[source.at]));
+            || (self.returned.is_some() && !is_complete(&self.engine.backends[source.at]));
         self.failures.push((source.at, error));
         if joined {
             return Err(self.give_up());

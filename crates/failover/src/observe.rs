@@ -34,7 +34,7 @@ const OPERATIONS: [Operation; 7] = [
 /// All observers and all numbers of one failover.
 #[derive(Debug)]
 pub(crate) struct Observers {
-    observers: Vec<Arc<dyn Observer>>,
+    told: Vec<Arc<dyn Observer>>,
     backends: Vec<Numbers>,
     pub(crate) markers: Gauge,
     pub(crate) oldest: Gauge,
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Numbers {
 impl Observers {
     pub(crate) fn new(observers: Vec<Arc<dyn Observer>>, ids: &[String]) -> Self {
         Self {
-            observers,
+            told: observers,
             backends: ids.iter().map(|id| Numbers::new(id)).collect(),
             markers: gauge!("lifeboat_journal_markers"),
             oldest: gauge!("lifeboat_journal_oldest_seconds"),
@@ -76,11 +76,11 @@ impl Observers {
 
     /// Tells all observers; the event is made only if there is one.
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
-        if self.observers.is_empty() {
+        if self.told.is_empty() {
             return;
         }
         let event = event();
-        self.observers.iter().for_each(|observer| observer.event(&event));
+        self.told.iter().for_each(|observer| observer.event(&event));
     }
 
     /// A request was answered.
@@ -96,11 +96,8 @@ impl Observers {
             if operation == Operation::ConditionalPut { Operation::Put } else { operation };
         let at = OPERATIONS.iter().position(|known| *known == counted);
         if let Some((good, bad, took)) = at.map(|at| &self.backends[backend].requests[at]) {
-            if ok {
-                good.increment(1)
-            } else {
-                bad.increment(1)
-            }
+            let outcome = if ok { good } else { bad };
+            outcome.increment(1);
             took.record(latency.as_secs_f64());
         }
         self.tell(|| Event::Served { operation, backend: id.to_owned(), latency, ok });

@@ -124,7 +124,7 @@ impl Engine {
             // Both borrow from outside of the attempt: nothing is copied unless an `ETag` must lose its label.
             let own = own_options(backend, options);
             let store = std::sync::Arc::clone(&backend.store);
-            async move { store.get_opts(key, own?).await }
+            async move { store.get_opts(key, own).await }
         };
         self.read(operation, kind, Some(key), only, without, call).await
     }
@@ -490,7 +490,7 @@ fn kind_of(options: &GetOptions) -> (Operation, ReadKind) {
 }
 
 /// The options in a backend's own words.
-fn own_options(backend: &Backend, options: &GetOptions) -> Result<GetOptions> {
+fn own_options(backend: &Backend, options: &GetOptions) -> GetOptions {
     let mut own = options.clone();
     let mine = |tag: &str| match tag {
         "*" => Some("*".to_owned()),
@@ -506,5 +506,5 @@ fn own_options(backend: &Backend, options: &GetOptions) -> Result<GetOptions> {
     if let Some(tag) = &options.if_none_match {
         own.if_none_match = mine(tag);
     }
-    Ok(own)
+    own
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lifeboat_core::{BlobStore, Error, ErrorKind};
+use lifeboat_failover::{Failover, FailoverBuilder, Settings};
 
+use crate::absent::Absent;
 use crate::config;
 
 /// Reads a configuration file and builds every backend it names. Sends nothing: a provider that is
@@ -28,6 +30,9 @@ pub fn open(path: impl AsRef<Path>) -> Result<Fleet, Error> {
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     backends: Vec<(String, Built)>,
+    /// Names of those that are declared to hold everything.
+    seeded: Vec<String>,
+    failover: Settings,
 }
 
 /// A backend, or why it cannot be built.
@@ -45,7 +50,9 @@ impl Fleet {
     /// As [`open`].
     pub fn from_toml(file: &str, text: &str) -> Result<Self, Error> {
         let mut fleet = Self::empty();
-        for mut settings in config::parse(file, text)? {
+        let document = config::parse(file, text)?;
+        fleet.failover = document.failover;
+        for mut settings in document.backends {
             let name = settings.name.clone().unwrap_or_else(|| settings.provider.clone());
             check_name(&name)?;
             if fleet.names().any(|known| known == name) {
@@ -54,6 +61,9 @@ impl Fleet {
                     .with_remedy("give each a name of its own"));
             }
             settings.name = Some(name.clone());
+            if settings.seeded {
+                fleet.seeded.push(name.clone());
+            }
             let store = config::build(&settings).map_err(|error| Arc::new(named(error, &name)));
             fleet.backends.push((name, store));
         }
@@ -74,6 +84,29 @@ impl Fleet {
     /// region that does not exist.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &Error)> {
         self.backends.iter().filter_map(|(name, store)| Some((&**name, &**store.as_ref().err()?)))
+    }
+
+    /// The settings of the `[failover]` table.
+    pub fn failover_settings(&self) -> Settings {
+        self.failover.clone()
+    }
+
+    /// All configured backends as one store, in their order: add observers, and build. One that could not be built takes
+    /// part as a backend that is down, so that nothing it misses is forgotten.
+    pub fn failover(&self) -> FailoverBuilder {
+        let mut builder = Failover::builder().settings(self.failover_settings());
+        for (name, store) in &self.backends {
+            let store: Arc<dyn BlobStore> = match store {
+                Ok(store) => Arc::clone(store),
+                Err(reason) => Arc::new(Absent::new(name, Arc::clone(reason))),
+            };
+            builder = if self.seeded.contains(name) {
+                builder.seeded_backend(store)
+            } else {
+                builder.backend(store)
+            };
+        }
+        builder
     }
 
     /// The backend of this name.

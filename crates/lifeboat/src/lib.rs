@@ -35,6 +35,7 @@
 //! `s3`, `azure`, `gcs`, `folder` choose backends, `eu` the catalogue, `aws-config` Amazon's
 //! credential chain. All are on by default; a feature only adds.
 
+mod absent;
 pub mod config;
 mod fleet;
 #[cfg(feature = "folder")]
@@ -51,6 +52,7 @@ pub use location::Location;
 pub use lifeboat_azure as azure;
 #[cfg(feature = "eu")]
 pub use lifeboat_eu as eu;
+pub use lifeboat_failover as failover;
 #[cfg(feature = "gcs")]
 pub use lifeboat_gcs as gcs;
 #[cfg(feature = "s3")]

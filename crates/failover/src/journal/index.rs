@@ -28,6 +28,8 @@ pub(crate) struct Known {
     pub(crate) landed: bool,
     /// Catch-up has found the target to be level; only time has to pass.
     pub(crate) leveled: bool,
+    /// No backend could take it: this process alone remembers.
+    pub(crate) unkept: bool,
     /// When it came into the index.
     pub(crate) added: Instant,
 }
@@ -160,7 +162,10 @@ impl Index {
                     known.homes.clear(home);
                 }
                 // One that has just been written by us may not be kept by anybody yet.
-                !known.homes.is_empty() || known.added >= began || known.origin == Origin::Running
+                !known.homes.is_empty()
+                    || known.unkept
+                    || known.added >= began
+                    || known.origin == Origin::Running
             });
             gone += before - entry.len();
             !entry.is_empty()
@@ -238,11 +243,8 @@ impl Dirt {
                 dirt.newest = Some(dirt.newest.map_or(order, |newest| newest.max(order)));
             }
             let Some(target) = *target else { continue };
-            if marker.acknowledged {
-                dirt.behind.set(target)
-            } else {
-                dirt.unsure.set(target)
-            }
+            let mask = if marker.acknowledged { &mut dirt.behind } else { &mut dirt.unsure };
+            mask.set(target);
             if *origin == Origin::Running {
                 dirt.busy.set(target);
             }

@@ -1,7 +1,9 @@
 //! Markers and their names. A name holds everything, so that one page of a listing loads a thousand markers
 //! without reading any; only a key too long for a name lies in the marker's body.
 
-use lifeboat_core::stamp::key_hash;
+use std::fmt::Write;
+
+use lifeboat_core::stamp::{NotAStamp, key_hash};
 use lifeboat_core::{RESERVED_PREFIX, Stamp};
 use object_store::path::Path;
 use serde::Serialize;
@@ -9,6 +11,10 @@ use serde::Serialize;
 /// "Backend `target` may lack the latest state of `key`."
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag in the marker's name, and they combine freely"
+)]
 pub struct Marker {
     /// Id of the backend that may lack it.
     pub target: String,
@@ -117,8 +123,8 @@ impl Marker {
         let target = parts.next()?.to_owned();
         let mut fields = parts.next()?.split('_');
         let stamp = fields.next()?.parse().ok()?;
-        let version = parse_optional(fields.next()?)?;
-        let after = parse_optional(fields.next()?)?;
+        let version = parse_optional(fields.next()?).ok()?;
+        let after = parse_optional(fields.next()?).ok()?;
         let nonce = u64::from_str_radix(fields.next()?, 16).ok()?;
         let flags = fields.next()?;
         let key: String = parts.collect();
@@ -155,10 +161,10 @@ fn optional(stamp: Option<Stamp>) -> String {
     stamp.map_or_else(|| "-".to_owned(), |stamp| stamp.to_string())
 }
 
-fn parse_optional(text: &str) -> Option<Option<Stamp>> {
+fn parse_optional(text: &str) -> Result<Option<Stamp>, NotAStamp> {
     match text {
-        "-" => Some(None),
-        stamp => stamp.parse().ok().map(Some),
+        "-" => Ok(None),
+        stamp => stamp.parse().map(Some),
     }
 }
 
@@ -169,7 +175,8 @@ fn encode(key: &str) -> String {
     for byte in key.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'~' => text.push(char::from(byte)),
-            _ => text.push_str(&format!("={byte:02X}")),
+            // Writing to a string cannot fail.
+            _ => drop(write!(text, "={byte:02X}")),
         }
     }
     text

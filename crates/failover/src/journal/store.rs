@@ -32,6 +32,7 @@ pub(crate) struct Draft {
 
 /// What a marker is drafted from, besides its target.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "the flags of a marker")]
 pub(crate) struct Mark<'a> {
     pub(crate) key: &'a Path,
     pub(crate) delete: bool,
@@ -110,6 +111,7 @@ impl Engine {
             origin,
             landed: false,
             leveled: false,
+            unkept: draft.homes.is_empty(),
             added: Instant::now(),
         });
         self.observers.markers.set(as_gauge(self.index.len()));
@@ -188,9 +190,10 @@ impl Engine {
                     Err(_) => return Err(CutOff(self.settings.attempt_deadline).into_error()),
                 };
                 let key = std::str::from_utf8(&body).ok().and_then(|key| Path::parse(key).ok());
-                match key {
-                    Some(key) => self.found(Marker { key, ..marker }, path, home),
-                    None => tracing::warn!(%path, "marker without a key"),
+                if let Some(key) = key {
+                    self.found(Marker { key, ..marker }, path, home);
+                } else {
+                    tracing::warn!(%path, "marker without a key");
                 }
                 Ok(())
             })
@@ -208,6 +211,7 @@ impl Engine {
             origin: Origin::Foreign,
             landed: false,
             leveled: false,
+            unkept: false,
             added: Instant::now(),
         });
     }

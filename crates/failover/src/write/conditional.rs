@@ -263,7 +263,7 @@ async fn bring(
         };
         match body.clone().put(Arc::clone(&store), key.clone(), mode).await {
             Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
-                last = Some(error)
+                last = Some(error);
             }
             other => return other,
         }

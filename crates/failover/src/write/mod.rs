@@ -287,8 +287,8 @@ impl Engine {
             if confirmed.without(Mask::only(target)).is_empty() {
                 continue;
             }
-            let early = beside.iter().filter(|draft| draft.target == target);
-            let draft = match early.filter(|draft| fits(draft, ambiguous)).next() {
+            let mut early = beside.iter().filter(|draft| draft.target == target);
+            let draft = match early.find(|draft| fits(draft, ambiguous)) {
                 Some(draft) => draft.clone(),
                 None => self.draft(&Mark { ambiguous, ..write.mark() }, target),
             };
@@ -447,20 +447,20 @@ impl Engine {
         // Where it is confirmed, the others may lack it; where it may land, that one is unsure.
         let targets = if has.is_empty() { touched } else { self.all().without(has) };
         let bound = until.max(Instant::now() + self.settings.attempt_deadline);
-        for target in targets.iter() {
+        let traces = targets.iter().map(|target| {
             let ambiguous = tally.may_land.has(target);
             let mut draft = self.draft(&Mark { ambiguous, ..mark.clone() }, target);
-            let homes = self.in_use().without(Mask::only(target));
-            let writes = homes.iter().map(|home| self.write_marker(&draft, home, bound));
-            let durable = futures::future::join_all(writes).await;
-            draft.homes = homes
-                .iter()
-                .zip(durable)
-                .filter(|(_, durable)| *durable)
-                .map(|(home, _)| home)
-                .collect();
-            self.enter(&draft, Origin::Ended);
-        }
+            async move {
+                let homes = self.in_use().without(Mask::only(target));
+                let writes = homes.iter().map(|home| self.write_marker(&draft, home, bound));
+                let durable = futures::future::join_all(writes).await;
+                let kept = homes.iter().zip(durable).filter(|(_, durable)| *durable);
+                draft.homes = kept.map(|(home, _)| home).collect();
+                // Kept in memory at least, where no marker can be written: this process will mend it.
+                self.enter(&draft, Origin::Ended);
+            }
+        });
+        futures::future::join_all(traces).await;
         self.work.notify_one();
     }
 

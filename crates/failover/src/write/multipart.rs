@@ -23,6 +23,8 @@ use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag::label;
 use crate::events::Operation;
 
+/// What a backend answered to the beginning of an upload.
+type Begun = (usize, Result<Box<dyn MultipartUpload>>);
 type Inner = Arc<tokio::sync::Mutex<Box<dyn MultipartUpload>>>;
 
 /// An upload into all backends that were up when it began.
@@ -64,7 +66,7 @@ impl fmt::Debug for Upload {
         f.debug_struct("Upload")
             .field("key", &self.key)
             .field("members", &self.members.whole())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +82,7 @@ impl Engine {
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutMultipartOptions { attributes, ..options };
         let until = Instant::now() + self.settings.write_deadline;
-        let mut begins: FuturesUnordered<Task<(usize, Result<Box<dyn MultipartUpload>>)>> = self
+        let mut begins: FuturesUnordered<Task<Begun>> = self
             .in_use()
             .iter()
             .map(|at| {
@@ -142,7 +144,7 @@ fn self_bound(until: Instant) -> std::time::Duration {
 impl Upload {
     /// Sends a part to every member. It is done when all have it, or enough of them and the rest is slow: those
     /// leave the upload.
-    fn send_part(&self, data: PutPayload) -> UploadPart {
+    fn send_part(&self, data: &PutPayload) -> UploadPart {
         let size = u64::try_from(data.content_length()).unwrap_or(u64::MAX);
         self.members.state().bytes += size;
         let whole = self.members.whole();
@@ -240,7 +242,7 @@ fn in_use() -> object_store::Error {
 #[async_trait]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.send_part(data)
+        self.send_part(&data)
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
@@ -257,27 +259,50 @@ impl MultipartUpload for Upload {
         })
     }
 
+    /// Succeeds when one backend has aborted; the others are cleaned up in the background.
     async fn abort(&mut self) -> Result<()> {
         let whole = self.members.whole();
+        self.members.state().out |= whole;
         let bound = self.engine.settings.write_deadline;
-        let aborts = self.members.uploads.iter().filter(|(at, _)| whole.has(*at)).map(
-            |(at, upload)| async move {
-                let abort = async { upload.lock().await.abort().await };
-                (
-                    *at,
-                    timeout(bound, abort).await.unwrap_or_else(|_| Err(CutOff(bound).into_error())),
-                )
-            },
-        );
+        let mut aborts: FuturesUnordered<Task<(usize, Result<()>)>> = FuturesUnordered::new();
+        for (at, upload) in self.members.uploads.iter().filter(|(at, _)| whole.has(*at)) {
+            let (at, upload) = (*at, Arc::clone(upload));
+            aborts.push(
+                async move {
+                    let abort = async { upload.lock().await.abort().await };
+                    let aborted = timeout(bound, abort).await;
+                    (at, aborted.unwrap_or_else(|_| Err(CutOff(bound).into_error())))
+                }
+                .boxed(),
+            );
+        }
         let mut failed = None;
-        for (at, aborted) in futures::future::join_all(aborts).await {
-            if let Err(error) = aborted {
-                self.engine.judge(at, Operation::Multipart, &error).await;
-                failed = Some(error);
+        while let Some((at, aborted)) = aborts.next().await {
+            match aborted {
+                Ok(()) => {
+                    let engine = Arc::clone(&self.engine);
+                    let task = Arc::clone(&engine);
+                    engine.spawn(async move { tidy(&task, aborts).await });
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.engine.judge(at, Operation::Multipart, &error).await;
+                    failed = Some(error);
+                }
             }
         }
-        self.members.state().out |= whole;
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Waits for the aborts that are left.
+async fn tidy(engine: &Engine, mut aborts: FuturesUnordered<Task<(usize, Result<()>)>>) {
+    while let Some((at, aborted)) = aborts.next().await {
+        if let Err(error) = aborted {
+            engine.judge(at, Operation::Multipart, &error).await;
+            let backend = &engine.backends[at].id;
+            tracing::info!(%backend, "an unfinished multipart upload stays behind");
+        }
     }
 }
 

@@ -27,9 +27,21 @@
 //! | `region`, `account`, `endpoint` | where the provider needs them |
 //! | `allow_http` | `true` lets an endpoint be plain HTTP |
 //! | `verify_reads` | `false` switches the checksum check of whole reads off |
+//! | `seeded` | `true` declares that it holds everything that exists: its "not found" is believed |
 //! | `emulator` | `true` for Microsoft's Azurite |
 //! | `credentials` | `env` (prefix of variables), `profile` (AWS), `file`, `anonymous`, `source` |
 //! | `http` | `connect`, `first_byte`, `assembly`, `stall`, `retry_budget` (durations), `retries` (a number), `proxy`, `ca_certificate` (a file) |
+//!
+//! How they work together is in the table `[failover]`; what each key means is said at
+//! [`Settings`](crate::failover::Settings):
+//!
+//! | key | value |
+//! |---|---|
+//! | `min_copies`, `catch_up_rate`, `hedge_budget_percent`, `memory_mib` | a number |
+//! | `slow_after`, `read_deadline`, `write_deadline`, `attempt_deadline`, `settling`, `journal_poll`, `quarantine` | a duration |
+//! | `settle_check`, `intent` | `true` or `false` |
+//! | `conditional_writes`, `stale_reads` | `"refuse"`, or `"active"` and `"serve"` |
+//! | `failback` | `"auto"` or `"manual"` |
 //!
 //! Secrets are not written into the file: it gets committed, copied and shown. They come from the
 //! environment, from the provider's own chain, or from a file that `credentials.file` names.
@@ -37,6 +49,7 @@
 mod build;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 mod credentials;
+mod failover;
 mod http;
 mod read;
 mod settings;

@@ -112,6 +112,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
+    /// An error that names the line of `key`.
+    pub(super) fn wrong(&self, key: &str, message: &str) -> Error {
+        let span = self.value(key).map_or(0..0, Spanned::span);
+        self.source.error(&span, message)
+    }
+
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'i>>, wanted: &str) -> Error {
         let found = value.get_ref().type_str();
         self.source.error(&value.span(), format!("`{key}` is to be {wanted}, but is a {found}"))

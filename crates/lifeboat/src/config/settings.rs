@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat_core::{Error, ErrorKind};
+use lifeboat_failover::Settings;
 use toml::de::DeTable;
 
 use super::read::{Reader, Source};
-use super::url;
+use super::{failover, url};
 
 /// One backend as it is configured. Holds no secret, only where secrets are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub struct BackendSettings {
     /// How commands and metrics call it.
     pub name: Option<String>,
@@ -32,6 +34,8 @@ pub struct BackendSettings {
     pub skip_verify_reads: bool,
     /// Whether it is Microsoft's emulator.
     pub emulator: bool,
+    /// It is declared to hold everything that exists; see `lifeboat_failover`.
+    pub seeded: bool,
     /// Where the credentials come from.
     pub credentials: CredentialSettings,
     /// What differs from the default HTTP settings.
@@ -88,6 +92,7 @@ const BACKEND_KEYS: &[&str] = &[
     "endpoint",
     "allow_http",
     "verify_reads",
+    "seeded",
     "emulator",
     "credentials",
     "http",
@@ -112,21 +117,21 @@ const MOST_RETRIES: usize = 20;
 ///
 /// # Errors
 /// Malformed TOML, unknown keys, secrets, values of the wrong kind; each with its line.
-pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<BackendSettings>, Error> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Document, Error> {
     let source = Source { name, text };
     let document = DeTable::parse(text).map_err(|error| {
         // The error's own text shows the line, which may hold a secret.
         let span = error.span().unwrap_or(0..0);
         source.error(&span, format!("this is no TOML: {}", error.message()))
     })?;
-    let reader = Reader::new(source, document.get_ref(), &["backend"])?;
+    let reader = Reader::new(source, document.get_ref(), &["backend", "failover"])?;
     let tables = reader.tables("backend")?;
     if tables.is_empty() {
         let message = format!("{name} names no backend");
         return Err(Error::new(ErrorKind::Configuration, message)
             .with_remedy("add one: [[backend]] with url = \"stackit://bucket?region=eu01\""));
     }
-    tables
+    let backends = tables
         .into_iter()
         .map(|(span, table)| {
             backend(source, table).map_err(|error| {
@@ -134,7 +139,21 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<BackendSettings>, Erro
                 if has_line { error } else { source.error(&span, error.to_string()) }
             })
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    let failover = match reader.table("failover")? {
+        Some(table) => failover::settings(source, table)?,
+        None => Settings::default(),
+    };
+    Ok(Document { backends, failover })
+}
+
+/// A whole configuration file.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// In order of preference.
+    pub(crate) backends: Vec<BackendSettings>,
+    /// How they work together.
+    pub(crate) failover: Settings,
 }
 
 fn backend(source: Source<'_>, table: &DeTable<'_>) -> Result<BackendSettings, Error> {
@@ -170,6 +189,7 @@ fn backend(source: Source<'_>, table: &DeTable<'_>) -> Result<BackendSettings, E
     }
     settings.allow_http = reader.boolean("allow_http")?.unwrap_or(settings.allow_http);
     settings.emulator = reader.boolean("emulator")?.unwrap_or(settings.emulator);
+    settings.seeded = reader.boolean("seeded")?.unwrap_or(false);
     if let Some(verify) = reader.boolean("verify_reads")? {
         settings.skip_verify_reads = !verify;
     }
@@ -251,7 +271,9 @@ mod tests {
             first_byte = "1500ms"
             retries = 0
         "#;
-        let [one, two] = &*parse("lifeboat.toml", text).unwrap() else { panic!("two backends") };
+        let [one, two] = &*parse("lifeboat.toml", text).unwrap().backends else {
+            panic!("two backends")
+        };
         assert_eq!(one.name.as_deref(), Some("one"));
         assert_eq!((&*one.provider, &*one.bucket), ("s3", "bucket"));
         assert_eq!(one.prefix.as_deref(), Some("some/prefix"));
@@ -294,6 +316,19 @@ mod tests {
         let text = "[[backend]]\nurl = 7\n";
         assert!(error(text).contains("`url` is to be a string"), "{}", error(text));
         assert!(error("").contains("names no backend"));
+    }
+
+    #[test]
+    fn the_failover_table_is_read_and_its_errors_name_the_line() {
+        let head = "[[backend]]\nurl = \"memory://x\"\nseeded = true\n[failover]\n";
+        let text = format!("{head}quarantine = \"5s\"\nstale_reads = \"serve\"\nmin_copies = 2\n");
+        let document = parse("lifeboat.toml", &text).unwrap();
+        assert_eq!(document.failover.quarantine, Duration::from_secs(5));
+        assert_eq!(document.failover.stale_reads, lifeboat_failover::StaleReads::Serve);
+        assert_eq!(document.failover.min_copies, 2);
+        assert!(document.backends[0].seeded);
+        let wrong = error(&format!("{head}stale_reads = \"maybe\"\n"));
+        assert_eq!(wrong, "lifeboat.toml:5: `stale_reads` is to be \"refuse\" or \"serve\"");
     }
 
     #[test]

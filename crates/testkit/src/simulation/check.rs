@@ -84,7 +84,9 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     let until = record.completed?;
     let backends = 0..plan.backends.len();
     if record.action.is_conditional() {
-        return plan.episodes.is_empty().then(|| "failed in fine weather".to_owned());
+        // One that is slow all the time may be taken for one that is unwell.
+        let fine = plan.episodes.is_empty() && plan.backends[0].slower == 1;
+        return fine.then(|| "failed in fine weather".to_owned());
     }
     let reads = !matches!(
         record.action,
@@ -96,7 +98,8 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process
         // knows that it has.
-        let always = |backend: usize| plan.was_fine(None, backend, 0, until);
+        let always =
+            |at: usize| plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
         let first = record.incarnation == 0 && plan.loss.is_none();
         let could = (first && backends.clone().any(always)) || plan.episodes.is_empty();
         return could.then(|| "a read failed although one backend was always fine".to_owned());
