@@ -4,5 +4,6 @@
 
 pub mod deviations;
 mod stores;
+pub mod tapped;
 
 pub use stores::{Kind, Site, TestStore, fresh, http, tiny_s3};

@@ -171,6 +171,13 @@ impl Backend {
         }
     }
 
+    /// It answered a read before a hedge was due.
+    pub(crate) fn in_time(&self) {
+        if self.troubled.load(Ordering::Acquire) {
+            self.observe(Evidence::InTime, "it answers in time");
+        }
+    }
+
     /// It failed with `error`; says how it is judged.
     pub(crate) fn failed(&self, operation: Operation, error: &object_store::Error) -> Verdict {
         let verdict = self.store.classify(error);
@@ -197,11 +204,10 @@ impl Backend {
         let (from, to) = {
             let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
             let from = health.state();
-            *health = health.after(evidence, now, &self.rules, jitter);
+            *health = health.after(evidence, now, &self.rules, (self.answers(), jitter));
             let to = health.state();
             self.state.store(as_number(to), Ordering::Release);
-            let quiet = to == HealthState::Serving && evidence == Evidence::Answered;
-            self.troubled.store(!quiet, Ordering::Release);
+            self.troubled.store(!health.is_quiet(), Ordering::Release);
             (from, to)
         };
         // Evidence that changes no state may still move the next probe or the end of a pause.

@@ -9,12 +9,13 @@ use futures::future::BoxFuture;
 use lifeboat_core::{Class, Fault, Stamp, Verdict};
 use object_store::path::Path;
 use object_store::{Error, Result};
-use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::backend::{Backend, Mask};
 use crate::clock::HybridClock;
 use crate::events::{Event, Operation};
+use crate::flag::Flag;
 use crate::health::Evidence;
 use crate::journal::index::Index;
 use crate::locks::KeyLocks;
@@ -44,12 +45,12 @@ pub(crate) struct Engine {
     /// Background work has begun.
     pub(crate) started: AtomicBool,
     /// Journals are read, as far as they can be.
-    pub(crate) loaded: watch::Sender<bool>,
+    pub(crate) loaded: Flag,
     /// It is settled whether the buckets were new.
     pub(crate) seeding_known: AtomicBool,
     /// Requests need not wait for the journals any more.
     pub(crate) ready: AtomicBool,
-    pub(crate) closed: watch::Sender<bool>,
+    pub(crate) closed: Flag,
     /// There is something for catch-up to do.
     pub(crate) work: Notify,
     /// Legs of acknowledged writes that are still under way.
@@ -90,10 +91,10 @@ impl Engine {
             settle: SettleQueue::default(),
             conflicts: AtomicU64::new(0),
             started: AtomicBool::new(false),
-            loaded: watch::Sender::new(false),
+            loaded: Flag::default(),
             seeding_known: AtomicBool::new(false),
             ready: AtomicBool::new(false),
-            closed: watch::Sender::new(false),
+            closed: Flag::default(),
             work: Notify::new(),
             legs: AtomicUsize::new(0),
             leg_ended: Notify::new(),
@@ -207,8 +208,7 @@ impl Engine {
 
     /// Waits until background work should end.
     pub(crate) async fn until_closed(&self) {
-        // The sender lives in `self`: waiting cannot fail.
-        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+        self.closed.wait().await;
     }
 }
 

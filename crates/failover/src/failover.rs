@@ -217,7 +217,7 @@ impl Failover {
         };
         // What is still under way after that has a marker.
         let _ = timeout(engine.settings.write_deadline, legs).await;
-        engine.closed.send_replace(true);
+        engine.closed.raise();
         sleep(Duration::ZERO).await;
     }
 }

@@ -50,6 +50,8 @@ pub(crate) enum Evidence {
     Failed(Fault, Option<Duration>),
     /// Another backend had to stand in, because this one gave no sign in time.
     Outrun,
+    /// It answered a read before a hedge was due.
+    InTime,
     /// The pause before a probe is over and somebody asks.
     ProbeBegun,
     /// The probe was answered.
@@ -72,9 +74,12 @@ pub(crate) struct Health {
     /// Faults since the last answer.
     consecutive: u32,
     window_began: Instant,
-    requests: u32,
+    /// Answers of the backend when the window began.
+    answers_before: u64,
     faults: u32,
+    /// Requests in a row that others had to save, and since when.
     slow: u32,
+    slow_since: Instant,
     /// Reads avoid it until then; none if the operator decides.
     avoided_until: Avoided,
     /// Pause before the next probe, and when that is.
@@ -108,9 +113,10 @@ impl Health {
             state: HealthState::Serving,
             consecutive: 0,
             window_began: now,
-            requests: 0,
+            answers_before: 0,
             faults: 0,
             slow: 0,
+            slow_since: now,
             avoided_until: Avoided::No,
             probe_pause: Duration::ZERO,
             probe_at: now,
@@ -127,6 +133,11 @@ impl Health {
     /// Whether it has returned, but reads do not prefer it yet.
     pub(crate) fn is_settling(&self) -> bool {
         self.state == HealthState::Suspect && self.returned_at.is_some()
+    }
+
+    /// Whether there is nothing that the next answer would change.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.state == HealthState::Serving && self.consecutive == 0 && self.slow == 0
     }
 
     pub(crate) fn last_fault(&self) -> Option<Fault> {
@@ -147,20 +158,22 @@ impl Health {
         }
     }
 
-    /// The health after `evidence` at `now`. `jitter` is a number from 0 to 1.
+    /// The health after `evidence` at `now`, when the backend has given so many `answers` since the start. `jitter`
+    /// is a number from 0 to 1.
     pub(crate) fn after(
         mut self,
         evidence: Evidence,
         now: Instant,
         rules: &Rules,
-        jitter: f64,
+        (answers, jitter): (u64, f64),
     ) -> Self {
-        self.roll_window(now, rules);
+        self.roll_window(now, rules, answers);
         match evidence {
             Evidence::Answered => self.answered(),
             Evidence::Failed(Fault::Throttled, pause) => self.throttled(pause, now, rules),
-            Evidence::Failed(fault, _) => self.failed(fault, now, rules, jitter),
+            Evidence::Failed(fault, _) => self.failed(fault, now, rules, (answers, jitter)),
             Evidence::Outrun => self.outrun(now, rules, jitter),
+            Evidence::InTime => self.slow = 0,
             Evidence::ProbeBegun if self.state == HealthState::Ejected => {
                 self.state = HealthState::Probing;
             }
@@ -180,15 +193,14 @@ impl Health {
         matches!(self.state, HealthState::Serving | HealthState::Suspect)
     }
 
-    fn roll_window(&mut self, now: Instant, rules: &Rules) {
+    fn roll_window(&mut self, now: Instant, rules: &Rules, answers: u64) {
         if now.duration_since(self.window_began) >= rules.health.window {
             self.window_began = now;
-            (self.requests, self.faults, self.slow) = (0, 0, 0);
+            (self.answers_before, self.faults) = (answers, 0);
         }
     }
 
     fn answered(&mut self) {
-        self.requests = self.requests.saturating_add(1);
         self.consecutive = 0;
         // A suspect that answers serves again, unless it is held back for a time or by the operator.
         if self.state == HealthState::Suspect && self.avoided_until == Avoided::No {
@@ -198,7 +210,6 @@ impl Health {
 
     fn throttled(&mut self, pause: Option<Duration>, now: Instant, rules: &Rules) {
         self.last_fault = Some(Fault::Throttled);
-        self.requests = self.requests.saturating_add(1);
         if !self.is_in_use() {
             return;
         }
@@ -212,26 +223,31 @@ impl Health {
         };
     }
 
-    fn failed(&mut self, fault: Fault, now: Instant, rules: &Rules, jitter: f64) {
+    fn failed(&mut self, fault: Fault, now: Instant, rules: &Rules, (answers, jitter): (u64, f64)) {
         self.last_fault = Some(fault);
-        self.requests = self.requests.saturating_add(1);
         self.faults = self.faults.saturating_add(1);
         self.consecutive = self.consecutive.saturating_add(1);
         if !self.is_in_use() {
             return;
         }
         self.state = HealthState::Suspect;
-        let ratio = f64::from(self.faults) / f64::from(self.requests);
-        let windowed =
-            self.requests >= rules.health.window_minimum && ratio >= rules.health.fault_ratio;
+        let answered = answers.saturating_sub(self.answers_before);
+        let requests = u32::try_from(answered).unwrap_or(u32::MAX).saturating_add(self.faults);
+        let ratio = f64::from(self.faults) / f64::from(requests);
+        let windowed = requests >= rules.health.window_minimum && ratio >= rules.health.fault_ratio;
         if self.consecutive >= rules.health.consecutive_faults || windowed {
             self.eject(now, rules, jitter);
         }
     }
 
     fn outrun(&mut self, now: Instant, rules: &Rules, jitter: f64) {
+        // An old row is no row.
+        if self.slow == 0 || now.duration_since(self.slow_since) > rules.health.window {
+            (self.slow, self.slow_since) = (0, now);
+        }
         self.slow = self.slow.saturating_add(1);
-        if self.is_in_use() && self.slow >= rules.health.slow_in_window {
+        let lasts = now.duration_since(self.slow_since) >= rules.health.slow_for;
+        if self.is_in_use() && self.slow >= rules.health.slow_in_row && lasts {
             self.last_fault = Some(Fault::Slow);
             self.eject(now, rules, jitter);
         }
@@ -260,7 +276,7 @@ impl Health {
         self.state = HealthState::Suspect;
         self.returned_at = Some(now);
         self.window_began = now;
-        (self.consecutive, self.requests, self.faults, self.slow) = (0, 0, 0, 0);
+        (self.consecutive, self.faults, self.slow) = (0, 0, 0);
         self.avoided_until = match rules.failback {
             Failback::Auto => Avoided::Until(now + rules.settling * (1 << self.relapses)),
             Failback::Manual => Avoided::Held,
@@ -282,3 +298,7 @@ impl Health {
 fn jittered(pause: Duration, jitter: f64) -> Duration {
     pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;

@@ -57,6 +57,7 @@ mod error;
 mod etag;
 mod events;
 mod failover;
+mod flag;
 mod health;
 mod journal;
 mod latency;

@@ -347,8 +347,12 @@ impl Race<'_> {
         let backend = &self.engine.backends[lap.at];
         let error = match result {
             Ok(result) => {
+                let took = lap.began.elapsed();
                 backend.answered();
-                backend.latencies.record(self.kind, lap.began.elapsed());
+                if took <= self.engine.late(lap.at, self.kind).0 {
+                    backend.in_time();
+                }
+                backend.latencies.record(self.kind, took);
                 self.won(lap);
                 return self.accept(lap, result);
             }

@@ -150,8 +150,11 @@ pub struct HealthSettings {
     pub window_minimum: u32,
     /// Length of a window.
     pub window: Duration,
-    /// Times in a window that a request had to be saved from slowness by another backend.
-    pub slow_in_window: u32,
+    /// Requests that had to be saved from slowness by another backend, with none answered in time between them,
+    /// that eject.
+    pub slow_in_row: u32,
+    /// How long such a row must last: a pause of our own scheduler is over sooner.
+    pub slow_for: Duration,
     /// First pause before an ejected backend is probed.
     pub probe_initial: Duration,
     /// Longest pause between probes.
@@ -170,7 +173,8 @@ impl Default for HealthSettings {
             fault_ratio: 0.5,
             window_minimum: 10,
             window: Duration::from_secs(10),
-            slow_in_window: 4,
+            slow_in_row: 4,
+            slow_for: Duration::from_millis(200),
             probe_initial: Duration::from_secs(1),
             probe_max: Duration::from_secs(15),
             probe_deadline: Duration::from_secs(3),

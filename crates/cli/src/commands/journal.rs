@@ -1,11 +1,13 @@
 //! `lifeboat journal`: what backends have missed, bringing it to them, and what was written on two
 //! sides at once.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat::{Error, ErrorKind};
-use lifeboat_failover::{CatchUpReport, Failover, Marker};
+use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker};
+
+use serde::Serialize;
 
 use crate::cli::JournalAction;
 use crate::context::Context;
@@ -18,6 +20,13 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// How often it shows that on a terminal.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How long a replay goes on without any marker going: twice the default of `journal_poll`, so that every
+/// process knows of the markers, and what reading the journals may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Pause between two passes.
+const PASS_EVERY: Duration = Duration::from_secs(1);
 
 /// Does one of the three.
 pub(crate) async fn run(context: &Context, action: JournalAction) -> Result {
@@ -60,57 +69,122 @@ fn age(now: Duration, marker: &Marker) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
+/// What a replay came to.
+#[derive(Debug, Default, Serialize)]
+struct Replayed {
+    /// Bytes written.
+    bytes: u64,
+    /// Markers removed.
+    removed: u64,
+    /// Markers that are still there.
+    left: u64,
+    /// Backends that could not be asked.
+    away: Vec<String>,
+}
+
 async fn replay(context: &Context, failover: &Failover) -> Result {
-    let report = watched(context, failover).await;
+    let progress = Progress::new(context);
+    let mut replayed = Replayed::default();
+    let mut moved = Instant::now();
+    // One look is not enough: a backend without conditions is not written to before every process has had time
+    // to see the markers, and that time begins when this one has seen them.
+    loop {
+        let pass = progress.watch(failover).await;
+        replayed.bytes += pass.bytes;
+        replayed.removed += pass.removed;
+        (replayed.left, replayed.away) = (pass.left, away(failover));
+        if pass.removed > 0 || pass.bytes > 0 {
+            moved = Instant::now();
+        }
+        if pass.left == 0 || moved.elapsed() > PATIENCE {
+            break;
+        }
+        tokio::time::sleep(PASS_EVERY).await;
+    }
+    drop(progress);
     if context.output.json {
-        print_document(&report)?;
+        print_document(&replayed)?;
     } else {
-        print_line(&in_words(&report))?;
+        print_line(&replayed.in_words())?;
     }
-    if report.left == 0 { Ok(()) } else { Err(Failure::Reported(Exit::Failed)) }
+    // Markers that only wait for time to pass are no failure.
+    if replayed.away.is_empty() { Ok(()) } else { Err(Failure::Reported(Exit::Unavailable)) }
 }
 
-fn in_words(report: &CatchUpReport) -> String {
-    let CatchUpReport { keys, bytes, left, .. } = report;
-    let done = format!("{keys} keys looked at, {} written", human_size(*bytes));
-    match left {
-        0 => format!("{done}; the journal is empty"),
-        left => format!(
-            "{done}; {left} markers are left: their backends cannot be reached, or their writes may \
-             still land"
-        ),
-    }
+/// Backends that may have missed something and cannot be told, or know of more.
+fn away(failover: &Failover) -> Vec<String> {
+    let backends = failover.status().backends;
+    let away = backends.into_iter().filter(|backend| {
+        let ejected = matches!(backend.health, HealthState::Ejected | HealthState::Probing);
+        ejected || !backend.journal_read
+    });
+    away.map(|backend| backend.name).collect()
 }
 
-/// Catches up, and shows how far that is.
-async fn watched(context: &Context, failover: &Failover) -> CatchUpReport {
-    let bar = if context.progress {
-        ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-    } else {
-        ProgressBar::hidden()
-    };
-    let style = ProgressStyle::with_template("{spinner} catching up: {msg} {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let lines = context.progress && bar.is_hidden();
-    let mut ticks = tokio::time::interval(if lines { LINE_EVERY } else { TICK });
-    ticks.tick().await;
-    let catch_up = failover.catch_up();
-    tokio::pin!(catch_up);
-    let report = loop {
-        tokio::select! {
-            report = &mut catch_up => break report,
-            _ = ticks.tick() => {
-                let left = format!("{} markers left", failover.status().journal.markers);
-                if lines {
-                    say(&format!("catching up: {left}"));
-                }
-                bar.set_message(left);
-                bar.tick();
+impl Replayed {
+    fn in_words(&self) -> String {
+        let Self { bytes, removed, left, away } = self;
+        let done = format!("{removed} markers settled, {} written", human_size(*bytes));
+        match (left, &**away) {
+            (0, []) => format!("{done}; the journal is empty"),
+            (left, []) => {
+                format!("{done}; {left} markers stay until nothing can land late any more")
+            }
+            (left, away) => {
+                format!("{done}; {left} markers are left, and {} is away", away.join(" and "))
             }
         }
-    };
-    bar.finish_and_clear();
-    report
+    }
+}
+
+/// How far a replay is: a spinner on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+}
+
+impl Progress {
+    fn new(context: &Context) -> Self {
+        let bar = if context.progress {
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+        } else {
+            ProgressBar::hidden()
+        };
+        // The template is right; the default bar would do, too.
+        let style = ProgressStyle::with_template("{spinner} catching up: {msg} {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let lines = context.progress && bar.is_hidden();
+        Self { bar, lines }
+    }
+
+    /// One pass, watched.
+    async fn watch(&self, failover: &Failover) -> CatchUpReport {
+        let mut ticks = tokio::time::interval(if self.lines { LINE_EVERY } else { TICK });
+        ticks.tick().await;
+        let pass = failover.catch_up();
+        tokio::pin!(pass);
+        loop {
+            tokio::select! {
+                report = &mut pass => return report,
+                _ = ticks.tick() => self.show(failover.status().journal.markers),
+            }
+        }
+    }
+
+    fn show(&self, markers: u64) {
+        let left = format!("{markers} markers left");
+        if self.lines {
+            say(&format!("catching up: {left}"));
+        }
+        self.bar.set_message(left);
+        self.bar.tick();
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 async fn conflicts(context: &Context, failover: &Failover) -> Result {

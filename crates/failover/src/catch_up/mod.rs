@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lifeboat_core::VersionTag;
+use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::verdict::{Settlement, State, settle};
 use crate::backend::Mask;
@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::{CutOff, describe};
 use crate::events::{Event, Operation};
 use crate::journal::index::{Known, Origin};
+use crate::journal::store::Mark;
 use crate::write::conditional::head;
 
 /// Rounds in which somebody else may change a key under our hands before it is left for later.
@@ -111,9 +112,57 @@ impl Engine {
         for target in &settlement.lagging {
             let before =
                 seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
-            self.apply(key, &settlement, *target, before, &seen, done).await?;
+            if let Err(error) = self.apply(key, &settlement, *target, before, &seen, done).await {
+                if self.backends[*target].store.classify(&error).effect == Effect::Unknown {
+                    self.doubt(key, *target, settlement.winner, &seen, known).await;
+                }
+                return Err(error);
+            }
         }
         Ok(false)
+    }
+
+    /// A write of catch-up itself may still land: a marker says so until it cannot any more, because the markers
+    /// that made us write may be removed by others before that.
+    async fn doubt(
+        self: &Arc<Self>,
+        key: &Path,
+        target: usize,
+        winner: Option<usize>,
+        seen: &[(usize, Seen)],
+        known: &[Known],
+    ) {
+        let tag = winner
+            .and_then(|winner| seen.iter().find(|(at, _)| *at == winner))
+            .and_then(|(_, seen)| seen.as_ref())
+            .and_then(|(_, tag)| *tag);
+        let orders = |known: &&Known| match tag {
+            Some(tag) => !known.marker.delete && known.marker.version_stamp() == tag.stamp,
+            None => known.marker.delete,
+        };
+        let own = tag.filter(|tag| tag.belongs_to(key)).map(|tag| tag.stamp);
+        let marked = known.iter().filter(orders).map(|known| known.marker.stamp).max();
+        let stamp = own.max(marked).unwrap_or_else(|| self.stamp(key));
+        let mark = Mark {
+            key,
+            delete: winner.is_none(),
+            stamp,
+            version: tag.map(|tag| tag.stamp).filter(|version| *version != stamp),
+            ambiguous: true,
+            acknowledged: false,
+            confirmed: false,
+        };
+        let mut draft = self.draft(&mark, target);
+        let until = Instant::now() + self.settings.attempt_deadline;
+        let homes = self.in_use().without(Mask::only(target));
+        let writes = homes.iter().map(|home| self.write_marker(&draft, home, until));
+        let durable = futures::future::join_all(writes).await;
+        for (home, durable) in homes.iter().zip(durable) {
+            if durable {
+                draft.homes.set(home);
+            }
+        }
+        self.enter(&draft, Origin::Ended);
     }
 
     /// The state of a key at every backend that answers.
@@ -223,16 +272,19 @@ impl Engine {
     /// Removes the markers that were seen before the backends were found equal, where nothing can land any more.
     async fn clear(self: &Arc<Self>, known: &[Known], done: &mut Reconciled) {
         // A marker that gives a version its order goes last: without it, any older marker would win.
-        let (ordering, plain): (Vec<_>, Vec<_>) =
-            known.iter().partition(|known| known.marker.version.is_some());
+        // So does a tombstone, while anything older may still land: that would be alive again.
+        let orders = |known: &Known| known.marker.version.is_some() || known.marker.delete;
+        let (mut ordering, plain): (Vec<_>, Vec<_>) = known.iter().partition(|known| orders(known));
+        ordering.sort_by_key(|known| known.marker.stamp);
         for known in plain.into_iter().chain(ordering) {
             let level = known.target.is_none_or(|target| done.is_level(target));
-            let needed = known.marker.version.is_some()
+            let needed = orders(known)
                 && self.index.of(&known.marker.key).iter().any(|other| {
                     other.path != known.path && other.marker.stamp < known.marker.stamp
                 });
             // What stands in for a write speaks only where the write itself was seen.
-            let seen = known.homes.iter().any(|home| done.is_level(home));
+            let homeless = known.homes.is_empty();
+            let seen = homeless || known.homes.iter().any(|home| done.is_level(home));
             if level && seen && !needed && self.is_over(known) && self.remove_marker(known).await {
                 done.removed += 1;
             } else {

@@ -53,8 +53,7 @@ impl Engine {
 
     /// Waits until the journals are read, or those that matter can be known not to answer now.
     pub(crate) async fn wait_loaded(&self) {
-        let mut loaded = self.loaded.subscribe();
-        let wait = loaded.wait_for(|loaded| *loaded);
+        let wait = self.loaded.wait();
         // After this long, requests go on with what is known; `status` says which journals are unread.
         let _ = timeout(LOAD_PATIENCE, wait).await;
         self.ready.store(true, Ordering::Release);
@@ -69,7 +68,7 @@ impl Engine {
                 () = self.until_closed() => return,
                 () = round => {}
             }
-            self.loaded.send_replace(true);
+            self.loaded.raise();
             self.ready.store(true, Ordering::Release);
             if !self.index.is_empty() {
                 self.work.notify_one();

@@ -50,6 +50,9 @@ pub enum Fault {
     HalfOpen,
     /// A connection is reset when this many bytes of a response's body have passed.
     ResetAfter(u64),
+    /// A connection is closed in an orderly way when this many bytes of a response's body have passed: the body is
+    /// shorter than announced.
+    TruncateAfter(u64),
     /// Nothing passes any more once this many bytes of a response's body have passed, until this ends.
     StallAfter(u64),
     /// A connection is reset when this many bytes of a request's body have passed.

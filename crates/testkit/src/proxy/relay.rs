@@ -144,7 +144,10 @@ impl Pump<'_> {
     ) -> Result<(), End> {
         let wanted = match (fault, self.direction) {
             (
-                Fault::ResetAfter(at) | Fault::StallAfter(at) | Fault::CorruptResponse(at),
+                Fault::ResetAfter(at)
+                | Fault::TruncateAfter(at)
+                | Fault::StallAfter(at)
+                | Fault::CorruptResponse(at),
                 Direction::Response,
             )
             | (Fault::CutUpload(at) | Fault::CorruptRequest(at), Direction::Request) => at,
@@ -170,6 +173,10 @@ impl Pump<'_> {
                 let open = |mode: &Mode| mode.fault != Fault::BlackHole;
                 self.mode.wait_for(open).await.map_err(|_| End::Broken)?;
                 self.write(&piece[at..], fault, to).await
+            }
+            Fault::TruncateAfter(_) => {
+                self.write(&piece[sent..at], fault, to).await?;
+                Err(End::Broken)
             }
             _ => {
                 self.write(&piece[sent..at], fault, to).await?;
