@@ -6,14 +6,14 @@
 #![cfg(unix)]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lifeboat::BlobStore;
 use lifeboat_drill::{
     Breaker, Disturbance, Outcome, Plan, Scenario, Served, Watched, drill, settings,
 };
-use lifeboat_failover::Failover;
+use lifeboat_failover::{Event, Failover, Observer};
 use lifeboat_testkit::ServerKind;
 use lifeboat_testkit::bed::create_bucket;
 use lifeboat_testkit::servers::Server;
@@ -55,6 +55,19 @@ impl Breaker for Signals {
     }
 }
 
+/// Prints how everybody's health went, for whoever looks at a failure.
+#[derive(Debug)]
+struct Narrator(Instant);
+
+impl Observer for Narrator {
+    fn event(&self, event: &Event) {
+        let told = matches!(event, Event::Health { .. } | Event::Fault { .. });
+        if told || matches!(event, Event::Conflict { .. }) {
+            println!("{:7.3} s {event:?}", self.0.elapsed().as_secs_f64());
+        }
+    }
+}
+
 async fn start(kind: Kind, server: ServerKind) -> (Server, Site) {
     let server = Server::start(server).await.unwrap();
     create_bucket(server.endpoint(), BUCKET).await.unwrap();
@@ -81,6 +94,7 @@ async fn outage(primary: (Kind, ServerKind), replica: (Kind, ServerKind), end: E
     let failover = Failover::builder()
         .settings(settings(plan.length))
         .observer(served.clone())
+        .observer(Arc::new(Narrator(Instant::now())))
         .seeded_backend(connect(&first))
         .seeded_backend(connect(&second))
         .build()

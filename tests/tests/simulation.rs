@@ -77,7 +77,8 @@ fn settings() -> Settings {
 fn profile() -> Profile {
     let mut profile = Profile::default();
     profile.read_bound = Duration::from_secs(12);
-    profile.write_bound = Duration::from_secs(15);
+    // The deadline, then the markers, then a probe.
+    profile.write_bound = Duration::from_secs(18);
     profile
 }
 

@@ -1,7 +1,10 @@
 //! Bodies that survive their backend: one that breaks or stalls goes on at another backend, from the byte
 //! that was reached, if the other proves that it has the same version.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,8 +12,10 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result};
-use tokio::time::timeout;
+use object_store::{
+    Attributes, Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result,
+};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::backend::Mask;
 use crate::engine::Engine;
@@ -33,6 +38,8 @@ struct Body {
     resumes: u32,
     failed: Mask,
     stream: BoxStream<'static, Result<Bytes>>,
+    /// Bounds the silence between two pieces; set when one is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// Puts the payload of `result`, read from the backend `at`, under our care.
@@ -41,14 +48,25 @@ pub(crate) fn guard(
     key: &Path,
     at: usize,
     tag: Option<VersionTag>,
-    mut result: GetResult,
+    result: GetResult,
 ) -> GetResult {
     if result.range.is_empty() {
         return result;
     }
-    let (meta, range) = (result.meta.clone(), result.range.clone());
-    let attributes = std::mem::take(&mut result.attributes);
-    let extensions = std::mem::take(&mut result.extensions);
+    let GetResult { payload, meta, range, attributes, extensions } = result;
+    let stream = match payload {
+        GetResultPayload::Stream(stream) => stream,
+        // A file, which is read piece by piece.
+        #[allow(
+            unreachable_patterns,
+            reason = "files exist only with a feature of object_store that another crate may switch on"
+        )]
+        payload => {
+            let (meta, range, none) = (meta.clone(), range.clone(), Attributes::default());
+            let extensions = object_store::Extensions::default();
+            GetResult { payload, meta, range, attributes: none, extensions }.into_stream()
+        }
+    };
     let body = Body {
         engine: Arc::clone(engine),
         key: key.clone(),
@@ -60,7 +78,8 @@ pub(crate) fn guard(
         end: range.end,
         resumes: 0,
         failed: Mask::NONE,
-        stream: result.into_stream(),
+        stream,
+        timer: None,
     };
     let payload = GetResultPayload::Stream(stream::try_unfold(body, Body::step).boxed());
     GetResult { payload, meta, range, attributes, extensions }
@@ -70,8 +89,8 @@ impl Body {
     async fn step(mut self) -> Result<Option<(Bytes, Self)>> {
         let stall = self.engine.settings.stall_deadline;
         loop {
-            let error = match timeout(stall, self.stream.next()).await {
-                Ok(Some(Ok(bytes))) => {
+            let error = match self.piece(stall).await {
+                Some(Some(Ok(bytes))) => {
                     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     if length == 0 {
                         continue;
@@ -82,10 +101,10 @@ impl Body {
                     }
                     return Ok(Some((bytes, self)));
                 }
-                Ok(None) if self.next == self.end => return Ok(None),
-                Ok(None) => cut_short(),
-                Ok(Some(Err(error))) => error,
-                Err(_) => CutOff(stall).into_error(),
+                Some(None) if self.next == self.end => return Ok(None),
+                Some(None) => cut_short(),
+                Some(Some(Err(error))) => error,
+                None => CutOff(stall).into_error(),
             };
             // Whole already: what failed is what comes after the last byte, a checksum.
             if self.next == self.end {
@@ -93,6 +112,28 @@ impl Body {
             }
             self.resume(error).await?;
         }
+    }
+
+    /// The next piece; nothing if none came within `stall`. The timer is moved only when it fires, so that a body
+    /// of a thousand pieces does not set a thousand timers.
+    async fn piece(&mut self, stall: Duration) -> Option<Option<Result<Bytes>>> {
+        let (stream, timer) = (&mut self.stream, &mut self.timer);
+        let mut since = None;
+        poll_fn(|context| {
+            if let Poll::Ready(piece) = stream.poll_next_unpin(context) {
+                return Poll::Ready(Some(piece));
+            }
+            let ends = *since.get_or_insert_with(Instant::now) + stall;
+            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+            while timer.as_mut().poll(context).is_ready() {
+                if timer.deadline() >= ends {
+                    return Poll::Ready(None);
+                }
+                timer.as_mut().reset(ends);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Finds a backend that goes on with the same version.
@@ -118,7 +159,7 @@ impl Body {
                         to: backends[at].id.clone(),
                         offset: self.next,
                     });
-                    (self.at, self.stream) = (at, stream);
+                    (self.at, self.stream, self.timer) = (at, stream, None);
                     return Ok(());
                 }
                 Err(error) => lost = lost.failed(&self.engine.backends[at].id, &error),

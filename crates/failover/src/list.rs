@@ -2,8 +2,10 @@
 //! whoever has it. A listing that breaks goes on at another backend after the last key returned.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
@@ -134,6 +136,17 @@ fn relabel(backend: &Backend, object: &mut ObjectMeta) {
     object.version = label(&backend.id, backend.is_first(), object.version.take());
 }
 
+impl Source {
+    /// The next entry, if it is there at once.
+    async fn ready(&mut self) -> Option<Option<Result<ObjectMeta>>> {
+        poll_fn(|context| match self.stream.poll_next_unpin(context) {
+            Poll::Ready(entry) => Poll::Ready(Some(entry)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
+
 impl Listing {
     async fn step(mut self) -> Result<Option<(ObjectMeta, Self)>> {
         if !self.engine.ready.load(Ordering::Acquire) {
@@ -236,10 +249,17 @@ impl Listing {
         let Some(source) = &mut self.source else { return Ok(None) };
         let backend = &self.engine.backends[source.at];
         if source.ahead.is_none() {
-            let began = Instant::now();
-            let entry = timeout(bound, source.stream.next()).await;
-            let entry = entry.unwrap_or_else(|_| Some(Err(CutOff(bound).into_error())));
-            if source.fresh && !matches!(entry, Some(Err(_))) {
+            let began = source.fresh.then(Instant::now);
+            // What is there already, the rest of a page, needs no timer.
+            let entry = match source.ready().await {
+                Some(entry) => entry,
+                None => timeout(bound, source.stream.next())
+                    .await
+                    .unwrap_or_else(|_| Some(Err(CutOff(bound).into_error()))),
+            };
+            if let Some(began) = began
+                && !matches!(entry, Some(Err(_)))
+            {
                 backend.answered();
                 backend.latencies.record(ReadKind::List, began.elapsed());
                 source.fresh = false;
@@ -281,15 +301,13 @@ impl Listing {
     }
 
     fn wanted(&self, key: &Path) -> bool {
-        let after = |bound: &Option<Path>| bound.as_ref().is_none_or(|bound| key > bound);
-        after(&self.offset)
-            && after(&self.last_if_ordered())
-            && self.returned.as_ref().is_none_or(|returned| !returned.contains(key))
-    }
-
-    fn last_if_ordered(&self) -> Option<Path> {
-        // While the current backend goes on in order this is always true, and costs nothing to check.
-        if self.returned.is_some() { None } else { self.last.clone() }
+        let after = |bound: Option<&Path>| bound.is_none_or(|bound| key > bound);
+        after(self.offset.as_ref())
+            && match &self.returned {
+                Some(returned) => !returned.contains(key),
+                // While the current backend goes on in order this is always true.
+                None => after(self.last.as_ref()),
+            }
     }
 
     fn note(&mut self, key: &Path) {

@@ -68,6 +68,23 @@ struct Race<'e> {
 
 type Attempt<'f, T> = BoxFuture<'f, (Lap, Result<T>)>;
 
+/// The attempts beside the first one. Nothing is allocated until there is one.
+struct Others<'f, T>(Option<FuturesUnordered<Attempt<'f, T>>>);
+
+impl<'f, T> Others<'f, T> {
+    fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(FuturesUnordered::is_empty)
+    }
+
+    fn push(&mut self, attempt: Attempt<'f, T>) {
+        self.0.get_or_insert_default().push(attempt);
+    }
+
+    async fn next(&mut self) -> Option<(Lap, Result<T>)> {
+        self.0.as_mut()?.next().await
+    }
+}
+
 /// One attempt of a race.
 #[derive(Debug, Clone, Copy)]
 struct Lap {
@@ -239,7 +256,7 @@ impl Race<'_> {
         A: Future<Output = Result<T>> + Send,
     {
         let mut first_lap = Some(lap);
-        let mut others: FuturesUnordered<Attempt<'_, T>> = FuturesUnordered::new();
+        let mut others = Others(None);
         let mut latest = lap;
         let mut hedged = false;
         loop {
@@ -247,7 +264,13 @@ impl Race<'_> {
             let late_at = latest.began + if hedged { rescue } else { hedge };
             let can_help = self.pick().is_some_and(|(_, standing)| standing <= latest.standing);
             let first_ends = self.ends.min(lap.began + self.engine.settings.attempt_deadline);
-            // The first attempt is polled before any timer is set: a read that is ready costs none.
+            // One timer for both: setting one is most of what a healthy read costs here.
+            let wakes = match (first_lap.is_some(), can_help) {
+                (true, true) => first_ends.min(late_at),
+                (false, true) => late_at,
+                _ => first_ends,
+            };
+            // The first attempt is polled before the timer is set: a read that is ready costs none.
             let (lap, result) = tokio::select! {
                 biased;
                 result = &mut first, if first_lap.is_some() => {
@@ -255,22 +278,23 @@ impl Race<'_> {
                     (lap, result)
                 }
                 Some(attempt) = others.next(), if !others.is_empty() => attempt,
-                () = sleep_until(first_ends), if first_lap.is_some() => {
-                    let lap = first_lap.take().unwrap_or(lap);
-                    (lap, Err(CutOff(lap.began.elapsed()).into_error()))
-                }
-                () = sleep_until(late_at), if can_help => {
-                    // The first deadline is the percentile, and costs from the budget; the second is not asked.
-                    let allowed = hedged || self.engine.hedges.spend();
-                    if allowed && let Some(lap) = self.next_lap(Some(latest.at)) {
-                        self.hedge_fired(latest.at, lap.at);
-                        others.push(self.attempt(lap, call));
-                        latest = lap;
-                        hedged = false;
+                () = sleep_until(wakes), if first_lap.is_some() || can_help => {
+                    if Instant::now() >= first_ends && let Some(lap) = first_lap.take() {
+                        let cut_off = CutOff(lap.began.elapsed()).into_error();
+                        (lap, Err(cut_off))
                     } else {
-                        hedged = true;
+                        // The first deadline is the percentile, and costs from the budget; the second is not asked.
+                        let allowed = hedged || self.engine.hedges.spend();
+                        if allowed && let Some(lap) = self.next_lap(Some(latest.at)) {
+                            self.hedge_fired(latest.at, lap.at);
+                            others.push(self.attempt(lap, call));
+                            latest = lap;
+                            hedged = false;
+                        } else {
+                            hedged = true;
+                        }
+                        continue;
                     }
-                    continue;
                 }
                 () = self.engine.backends[latest.at].ejected.notified(), if can_help => {
                     if let Some(lap) = self.next_lap(Some(latest.at)) {

@@ -124,17 +124,21 @@ fn away(failover: &Failover) -> Vec<String> {
 impl Replayed {
     fn in_words(&self) -> String {
         let Self { bytes, removed, left, away } = self;
-        let done = format!("{removed} markers settled, {} written", human_size(*bytes));
+        let done = format!("{} settled, {} written", markers(*removed), human_size(*bytes));
         match (left, &**away) {
             (0, []) => format!("{done}; the journal is empty"),
             (left, []) => {
                 format!("{done}; {left} markers stay until nothing can land late any more")
             }
             (left, away) => {
-                format!("{done}; {left} markers are left, and {} is away", away.join(" and "))
+                format!("{done}; {} left; away: {}", markers(*left), away.join(", "))
             }
         }
     }
+}
+
+fn markers(count: u64) -> String {
+    if count == 1 { "1 marker".into() } else { format!("{count} markers") }
 }
 
 /// How far a replay is: a spinner on a terminal, a line now and then elsewhere.
@@ -171,8 +175,8 @@ impl Progress {
         }
     }
 
-    fn show(&self, markers: u64) {
-        let left = format!("{markers} markers left");
+    fn show(&self, count: u64) {
+        let left = format!("{} left", markers(count));
         if self.lines {
             say(&format!("catching up: {left}"));
         }

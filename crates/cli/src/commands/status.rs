@@ -178,7 +178,7 @@ impl Journal {
     fn in_words(&self) -> String {
         let mut parts = match self.markers {
             0 => vec!["journal: empty".to_owned()],
-            markers => vec![format!("journal: {markers} markers for {} keys", self.keys)],
+            count => vec![format!("journal: markers {count}, keys {}", self.keys)],
         };
         if let Some(age) = self.oldest_ms {
             let age = humantime::format_duration(Duration::from_secs(age / 1000));

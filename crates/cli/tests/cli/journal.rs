@@ -81,6 +81,6 @@ async fn replay_to_a_backend_that_is_away_says_so_and_exits_with_6() {
     let toml = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
     sandbox.write("lifeboat.toml", toml.replacen(&sandbox.server().url(), "http://127.0.0.1:1", 1));
     let run = sandbox.run(&["journal", "replay", "--no-progress"]);
-    let said = "0 markers settled, 0 B written; 1 markers are left, and tiny is away\n";
+    let said = "0 markers settled, 0 B written; 1 marker left; away: tiny\n";
     assert_eq!((run.code, &*run.stdout), (Some(6), said), "{run:?}");
 }

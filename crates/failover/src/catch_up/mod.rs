@@ -32,6 +32,8 @@ const ROUNDS: usize = 4;
 pub(crate) struct Reconciled {
     /// Backends that were seen in the final state.
     level: Mask,
+    /// Markers of other processes whose write was seen to have landed, so that it is over.
+    landed: Vec<Path>,
     pub(crate) bytes: u64,
     pub(crate) removed: u64,
     pub(crate) left: u64,
@@ -107,6 +109,8 @@ impl Engine {
         }
         if settlement.lagging.is_empty() {
             done.level = states.iter().map(|state| state.at).collect();
+            let landed = known.iter().filter(|known| has_landed(key, known, &states));
+            done.landed = landed.map(|known| known.path.clone()).collect();
             return Ok(true);
         }
         for target in &settlement.lagging {
@@ -285,7 +289,8 @@ impl Engine {
             // What stands in for a write speaks only where the write itself was seen.
             let homeless = known.homes.is_empty();
             let seen = homeless || known.homes.iter().any(|home| done.is_level(home));
-            if level && seen && !needed && self.is_over(known) && self.remove_marker(known).await {
+            let over = self.is_over(known) || done.landed.contains(&known.path);
+            if level && seen && !needed && over && self.remove_marker(known).await {
                 done.removed += 1;
             } else {
                 done.left += 1;
@@ -358,6 +363,22 @@ impl Engine {
         self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
         Ok(())
     }
+}
+
+/// Whether a marker that another process wrote beside its data speaks of a write that has landed. Its target was never
+/// sent anything, and its keeper holds that version or a later one: nothing of it is on its way any more. A delete that
+/// has landed looks like one that has not.
+fn has_landed(key: &Path, known: &Known, states: &[State<'_>]) -> bool {
+    let Known { marker, homes, origin, .. } = known;
+    let candidate = *origin == Origin::Foreign && !marker.ambiguous && !marker.delete;
+    candidate
+        && states.iter().filter(|state| homes.has(state.at)).any(|state| {
+            let tag = state.seen.and_then(|(_, tag)| *tag);
+            tag.is_some_and(|tag| {
+                (tag.belongs_to(key) && tag.stamp >= marker.stamp)
+                    || tag.stamp == marker.version_stamp()
+            })
+        })
 }
 
 /// Added to the polling interval, so that every live process has had its answer: the longest a listing may take.

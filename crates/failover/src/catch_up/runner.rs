@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use lifeboat_core::Fault;
 use object_store::path::Path;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -55,8 +56,16 @@ impl Engine {
     pub(crate) async fn wait_loaded(&self) {
         let wait = self.loaded.wait();
         // After this long, requests go on with what is known; `status` says which journals are unread.
-        let _ = timeout(LOAD_PATIENCE, wait).await;
-        self.ready.store(true, Ordering::Release);
+        let late = timeout(LOAD_PATIENCE, wait).await.is_err();
+        if self.ready.swap(true, Ordering::AcqRel) || !late {
+            return;
+        }
+        // Told once: reads ask those first who gave a sign. If nobody did, it may be our own network.
+        if self.backends.iter().any(|backend| backend.answers() > 0) {
+            for backend in self.backends.iter().filter(|backend| backend.answers() == 0) {
+                backend.fault(Operation::Journal, Fault::Slow, None);
+            }
+        }
     }
 
     /// Reads every journal now and then. The first time also tells which backends are seeded.

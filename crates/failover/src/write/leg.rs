@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::engine::{Engine, Task};
 use crate::error::CutOff;
 use crate::events::Operation;
+use crate::flag::Flag;
 
 /// Sends the operation to the backend at a place in the order; called once for each attempt.
 pub(crate) type Send =
@@ -38,12 +39,14 @@ const THROTTLE_PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 3;
 
 /// Runs a leg to its end, at `until` at the latest.
+///
+/// `enough` is raised when the write has its copies elsewhere: a throttled leg is then not worth waiting for.
 pub(crate) async fn run(
     engine: Arc<Engine>,
     at: usize,
     operation: Operation,
     until: Instant,
-    send: Send,
+    (send, enough): (Send, Arc<Flag>),
 ) -> Leg {
     let mut may_land = false;
     let mut attempt = 0;
@@ -69,8 +72,11 @@ pub(crate) async fn run(
         let pause = verdict.retry_after.unwrap_or(THROTTLE_PAUSE * attempt);
         let in_time = Instant::now() + pause < until && pause <= engine.settings.slow_after;
         if throttled && in_time && attempt < ATTEMPTS && engine.retries.spend() {
-            sleep(pause).await;
-            continue;
+            tokio::select! {
+                biased;
+                () = enough.wait() => {}
+                () = sleep(pause) => continue,
+            }
         }
         engine.observers.served(at, &backend.id, operation, took, false);
         let outcome = match verdict.class {

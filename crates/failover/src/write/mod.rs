@@ -26,6 +26,7 @@ use crate::backend::Mask;
 use crate::engine::{Engine, Task};
 use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
+use crate::flag::Flag;
 use crate::health::Evidence;
 use crate::journal::index::Origin;
 use crate::journal::store::{Draft, Mark};
@@ -148,16 +149,18 @@ impl Engine {
                 note(&mut beside, at, home, durable);
             }
         }
+        let enough = Arc::new(Flag::default());
         let mut legs: Legs = send
             .iter()
             .map(|at| {
                 let engine = Arc::clone(self);
-                leg::run(engine, at, write.operation, until, Arc::clone(&write.send)).boxed()
+                let how = (Arc::clone(&write.send), Arc::clone(&enough));
+                leg::run(engine, at, write.operation, until, how).boxed()
             })
             .collect();
         let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
         tally.confirmed.append(&mut write.decided);
-        self.gather(&mut legs, &mut writing, &mut beside, &mut tally).await;
+        self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
         while let Some((at, home, durable)) = writing.next().await {
             note(&mut beside, at, home, durable);
         }
@@ -190,12 +193,13 @@ impl Engine {
         legs: &mut Legs,
         writing: &mut Beside,
         beside: &mut [Draft],
-        tally: &mut Tally,
+        (tally, enough): (&mut Tally, &Flag),
     ) {
         let mut patience: Option<Instant> = None;
         loop {
             if patience.is_none() && tally.confirmed.len() >= self.settings.min_copies {
                 patience = Some(Instant::now() + self.settings.slow_after);
+                enough.raise();
             }
             let slow = async {
                 match patience {

@@ -4,10 +4,15 @@ use std::future::{Future, pending};
 
 use object_store::{Result, path::Path};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::faults::{Fate, Faults};
 use super::{Operation, Strike};
+
+tokio::task_local! {
+    /// When the request that has its effect now was sent: what is sent and what lands may be minutes apart.
+    pub(crate) static SENT: Instant;
+}
 
 /// One request on its way.
 #[derive(Clone)]
@@ -32,6 +37,7 @@ impl Journey {
             return pending().await;
         }
         let (operation, key) = (self.operation, self.key.clone());
+        let work = SENT.scope(Instant::now(), work);
         let answer = if self.detached && operation.is_write() {
             self.detach(fate, work).await
         } else {

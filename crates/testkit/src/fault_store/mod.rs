@@ -50,6 +50,8 @@ pub use faults::Faults;
 #[cfg(feature = "simulation")]
 pub(crate) use faults::Watch;
 pub use gate::Gate;
+#[cfg(feature = "simulation")]
+pub(crate) use journey::SENT;
 pub use rule::{At, Operation, Rule, Strike};
 pub use store::FaultStore;
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use super::order::{self, Order};
 use super::view::SimView;
+use crate::fault_store::SENT;
 use crate::signing::hex;
 
 /// What a service does with the conditions of conditional writes.
@@ -86,6 +88,8 @@ pub struct Stored {
 pub struct Applied {
     /// When, in milliseconds since the simulation began.
     pub at: u64,
+    /// When the request was sent. It may have been long ago.
+    pub sent: u64,
     /// Which client, by the number that it was [seen as](SimBackend::as_seen_by); `None` where someone wrote behind
     /// the clients' backs.
     pub client: Option<u64>,
@@ -228,7 +232,7 @@ impl SimBackend {
 
     /// Milliseconds since its time began.
     pub fn now(&self) -> u64 {
-        u64::try_from(self.shared.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.shared.began.elapsed())
     }
 
     pub(super) fn put(
@@ -413,7 +417,10 @@ impl SimBackend {
             None => state.objects.remove(key),
         };
         state.before.push(before);
-        state.log.push(Applied { at: self.now(), client, what, key: key.clone(), now });
+        let at = self.now();
+        let sent = SENT.try_with(|sent| millis(sent.saturating_duration_since(self.shared.began)));
+        let sent = sent.unwrap_or(at);
+        state.log.push(Applied { at, sent, client, what, key: key.clone(), now });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -470,6 +477,10 @@ fn attribute(name: &str) -> Attribute {
             Attribute::Metadata(other.strip_prefix(METADATA).unwrap_or(other).to_owned().into())
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn missing(key: &Path) -> Error {

@@ -94,7 +94,13 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     );
     let grace = u64::try_from(world.profile.grace.as_millis()).unwrap_or_default();
     let from = record.invoked.saturating_sub(grace);
-    let fine = |backend: usize| plan.was_fine(process, backend, from, until);
+    // One that is slow all the time may be taken for one that is unwell.
+    let fine = |backend: usize| {
+        plan.was_fine(process, backend, from, until) && plan.backends[backend].slower == 1
+    };
+    if reads && !reads_own_keys(record) {
+        return plan.episodes.is_empty().then(|| "failed in fine weather".to_owned());
+    }
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process
         // knows that it has.
@@ -108,14 +114,35 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     served.map(|backend| format!("a write failed although backend {backend} was fine"))
 }
 
+/// Whether it reads nothing but keys that its client has to itself: of the others somebody else may have the only
+/// copy.
+fn reads_own_keys(record: &Record) -> bool {
+    let folder = own_folder(record.process, record.client);
+    match &record.action {
+        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) | Action::List(key) => {
+            key.prefix_matches(&folder)
+        }
+        Action::Copy(from, to) | Action::Rename(from, to) => {
+            from.prefix_matches(&folder) && to.prefix_matches(&folder)
+        }
+        _ => false,
+    }
+}
+
 /// Whether what was seen of a key with one writer is possible.
 fn check_own_keys(world: &World, record: &Record) -> Option<String> {
     let state = world.state();
     let client = state.clients.get(&(record.process, record.client))?;
+    let now = record.completed.unwrap_or(record.invoked);
+    if !world.could_read_all(record.process, state.born[record.process], now) {
+        return None;
+    }
     let allows = |key: &Path, value: Option<Value>| -> bool {
         let Some(known) = client.model.key(key) else { return true };
+        let (expected, since) = known.expected();
         state.disturbed.contains(key)
             || known.allows(value, |value, since| world.landed(key, value, since))
+            || (known.ever(value) && world.overrun(key, &expected, since))
     };
     let exists = |key: &Path| {
         client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
@@ -166,6 +193,10 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
         return Some("a listing shows what is private".to_owned());
     }
     let state = world.state();
+    let now = record.completed.unwrap_or(record.invoked);
+    if !world.could_read_all(record.process, state.born[record.process], now) {
+        return None;
+    }
     let client = state.clients.get(&(record.process, record.client))?;
     let folder = own_folder(record.process, record.client);
     if let Some(stranger) = (keys.iter())
@@ -175,7 +206,10 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
         return Some(format!("a listing shows {stranger}, which was never written"));
     }
     for (key, known) in client.model.keys() {
-        let certain = known.certain().filter(|_| !state.disturbed.contains(key));
+        let (expected, since) = known.expected();
+        let certain = known.certain().filter(|_| {
+            !state.disturbed.contains(key) && !world.overrun(key, &expected, since)
+        });
         match certain {
             Some(Some(_)) if !keys.contains(key) => {
                 return Some(format!("{key} is missing in a listing"));

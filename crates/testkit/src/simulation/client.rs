@@ -129,7 +129,14 @@ impl Workload {
         let number = state.history.records.len();
         let id = Value::try_from(number).ok()? + 1;
         let values = match &action {
-            Action::Copy(from, _) | Action::Rename(from, _) => model.values(from),
+            Action::Copy(from, _) | Action::Rename(from, _) => {
+                // What a process finds that cannot know of all its writes may be older.
+                if self.world.could_read_all(self.process, state.born[self.process], invoked) {
+                    model.values(from)
+                } else {
+                    model.all_values(from)
+                }
+            }
             _ => vec![id],
         };
         let version = match &action {

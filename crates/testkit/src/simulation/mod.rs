@@ -75,9 +75,13 @@
 //! - **Two processes that write one key at the same time** have no order; nor have two writes closer together than
 //!   the clocks of their processes are apart. Any of them may win. What one process wrote, another sees in its own
 //!   time.
+//! - **A write that only one backend holds** is overwritten if a request that was sent to that backend before it, and
+//!   given up, lands there afterwards.
+//! - **A process that starts while a backend is unreachable** does not know what is remembered there: until it has
+//!   had [`Profile::grace`] of fine weather with each backend, what it reads of its keys may be older.
 //! - **After a provider lost acknowledged writes** nothing is asked of the keys that are different now but that
 //!   mending makes the backends equal.
-//! - **What someone wrote behind our back** must be there in the end, or be kept as the loser of a conflict, or have
+//! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as the loser of a conflict, or have
 //!   been overwritten at its backend by a write that came later. Reads of such a key are not checked.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
 //! - **Conditional operations** may be refused whenever a backend has ever been unwell. They may never succeed falsely.

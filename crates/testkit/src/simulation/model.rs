@@ -21,6 +21,8 @@ pub(super) struct Key {
     haunting: BTreeSet<State>,
     /// When the last acknowledged write began.
     since: u64,
+    /// Everything that it may ever have held.
+    ever: BTreeSet<State>,
 }
 
 /// The keys of one client.
@@ -38,12 +40,14 @@ pub(super) fn may_have_happened(outcome: &Outcome) -> bool {
 impl Key {
     fn acknowledge(&mut self, states: impl IntoIterator<Item = State>, record: &Record) {
         self.possible = states.into_iter().collect();
+        self.ever.extend(&self.possible);
         self.since = record.invoked;
     }
 
     fn perhaps(&mut self, states: impl IntoIterator<Item = State>) {
         for state in states {
             self.possible.insert(state);
+            self.ever.insert(state);
             self.unacknowledged.insert(state);
         }
     }
@@ -52,6 +56,16 @@ impl Key {
     pub(super) fn allows(&self, state: State, landed: impl FnOnce(State, u64) -> bool) -> bool {
         self.possible.contains(&state)
             || (self.haunting.contains(&state) && landed(state, self.since))
+    }
+
+    /// Whether it may once have held this.
+    pub(super) fn ever(&self, state: State) -> bool {
+        self.ever.contains(&state)
+    }
+
+    /// What it may hold, and since when.
+    pub(super) fn expected(&self) -> (Vec<State>, u64) {
+        (self.possible.iter().copied().collect(), self.since)
     }
 
     /// Whether something that haunts it has landed.
@@ -74,6 +88,7 @@ impl Model {
             unacknowledged: BTreeSet::new(),
             haunting: BTreeSet::new(),
             since: 0,
+            ever: [None].into(),
         };
         Self(keys.into_iter().map(|key| (key, absent())).collect())
     }
@@ -92,6 +107,11 @@ impl Model {
             .get(key)
             .map(|key| key.possible.iter().flatten().copied().collect())
             .unwrap_or_default()
+    }
+
+    /// The values that a key may ever have held.
+    pub(super) fn all_values(&self, key: &Path) -> Vec<Value> {
+        self.0.get(key).map(|key| key.ever.iter().flatten().copied().collect()).unwrap_or_default()
     }
 
     /// Takes over what an operation did or may have done.

@@ -272,6 +272,8 @@ impl Plan {
         if random.permille(profile.foreign) {
             // Nothing lands late here, so that it is known what overwrote the foreign version.
             self.episodes.retain(|episode| !matches!(episode.condition, Condition::Late(_)));
+            // Without a stamp there is nothing but the time to tell old from new.
+            self.clocks.iter_mut().for_each(|ahead| *ahead %= 1_000);
             for _ in 0..=random.index(3) {
                 let (backend, key) =
                     (random.index(self.backends.len()), random.index(self.shared_keys));

@@ -140,6 +140,7 @@ impl<'a> Run<'a> {
     /// Starts a process.
     fn start(&self, process: usize, incarnation: u32) -> Life {
         let world = &self.world;
+        world.state().born[process] = world.now();
         let spawner = SimSpawner::new(world.began);
         let client = (process as u64) * 1000 + u64::from(incarnation);
         let stores = world.backends.iter().zip(&self.links[process]).map(|(backend, faults)| {

@@ -88,7 +88,9 @@ fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String
         for (key, known) in client.model.keys() {
             let value = found.get(key).copied().flatten();
             let lies = found.get(key).is_some_and(Option::is_none);
+            let (expected, since) = known.expected();
             let allowed = state.disturbed.contains(key)
+                || (known.ever(value) && world.overrun(key, &expected, since))
                 || known.allows(value, |value, since| world.landed(key, value, since));
             if lies || !allowed {
                 let possible = client.model.values(key);
@@ -186,6 +188,7 @@ fn judge_shared(
                 && superseded
                 && (first || !candidates.is_empty())
                 && !is_kept
+                && !world.overrun(&key, &[other.value], other.record.invoked)
         };
         if let Some(lost) = writes.iter().find(lost) {
             wrong.push(format!(

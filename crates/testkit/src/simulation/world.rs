@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) disturbed: BTreeSet<Path>,
     /// What was written behind our back: where, when, which key, which value.
     pub(super) foreign: Vec<(usize, u64, Path, Value)>,
+    /// When the current life of each process began.
+    pub(super) born: Vec<u64>,
 }
 
 impl World {
@@ -68,6 +70,7 @@ impl World {
             forgotten: BTreeSet::new(),
             disturbed: BTreeSet::new(),
             foreign: Vec::new(),
+            born: vec![0; plan.clocks.len()],
         };
         let (began, state) = (Instant::now(), Mutex::new(state));
         Arc::new(Self { plan, profile, began, backends, state })
@@ -103,6 +106,42 @@ impl World {
                 later.any(|change| {
                     change.key == *key && change.now.as_deref().and_then(value_of) == state
                 })
+            })
+        })
+    }
+
+    /// Whether an acknowledged write that began at `since` and left one of `states` was on one backend alone when a
+    /// request that had been sent there before it landed on top of it.
+    pub(super) fn overrun(&self, key: &Path, states: &[Option<Value>], since: u64) -> bool {
+        let state_of = |change: &super::Applied| change.now.as_deref().and_then(value_of);
+        self.backends.iter().enumerate().any(|(at, backend)| {
+            backend.with_log(|log| {
+                let late = log.iter().filter(|change| change.key == *key);
+                late.filter(|change| change.sent < since && change.at >= since).any(|change| {
+                    !states.contains(&state_of(change))
+                        && !self.backends.iter().enumerate().any(|(other, elsewhere)| {
+                            other != at
+                                && elsewhere.with_log(|log| {
+                                    let before = log.iter().rev().find(|earlier| {
+                                        earlier.key == *key && earlier.at <= change.at
+                                    });
+                                    states.contains(&before.and_then(state_of))
+                                })
+                        })
+                })
+            })
+        })
+    }
+
+    /// Whether a life of a process has had the time to read what is remembered at every backend.
+    pub(super) fn could_read_all(&self, process: usize, since: u64, now: u64) -> bool {
+        let grace = u64::try_from(self.profile.grace.as_millis()).unwrap_or(u64::MAX);
+        // The last moment of each episode, and the beginning, are where a time of fine weather may begin.
+        let ends = self.plan.episodes.iter().map(|episode| episode.until + 1);
+        let begins: Vec<_> = ends.chain([since]).filter(|at| *at >= since).collect();
+        (0..self.backends.len()).all(|backend| {
+            begins.iter().any(|at| {
+                at + grace <= now && self.plan.was_fine(Some(process), backend, *at, at + grace)
             })
         })
     }
