@@ -5,5 +5,6 @@
 pub mod deviations;
 mod stores;
 pub mod tapped;
+pub mod writer;
 
 pub use stores::{Kind, Site, TestStore, fresh, http, tiny_s3};

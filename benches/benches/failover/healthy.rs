@@ -1,10 +1,15 @@
 //! While all is well: a failover beside a bare store, in memory and over loopback S3.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use lifeboat_benches::{Operation, Pair, paired};
+use lifeboat_core::BlobStore;
+use lifeboat_testkit::servers::Server;
+use lifeboat_testkit::{ServerKind, bed};
 use tokio::runtime::Builder;
 
-use crate::site::{Sites, failover};
+use crate::site::{Site, Sites, connect, failover};
 use crate::work::{Store, What, Work, bare, doubled, prepare};
 use crate::{Options, runtime};
 
@@ -33,7 +38,7 @@ fn operation<'a>(store: &'a Store, work: &'a Work, inner: u32) -> Operation<'a> 
 fn report(name: &str, Pair { first, second, ratio: [low, median, high] }: Pair, inner: u32) {
     let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6 / f64::from(inner);
     println!(
-        "{name:<16} bare {:>9.2} µs  failover {:>9.2} µs  adds {:>8.2} µs  \
+        "{name:<30} bare {:>9.2} µs  failover {:>9.2} µs  adds {:>8.2} µs  \
          ratio {median:.3} ({low:.3} – {high:.3})",
         micros(first),
         micros(second),
@@ -62,31 +67,78 @@ pub(crate) fn memory(options: &Options) {
 
 /// Over loopback: both sides use the same backend of ours.
 pub(crate) fn s3(options: &Options) {
-    let wanted = [
-        ("s3/get/1KiB", What::Get, SMALL, 20),
-        ("s3/head", What::Head, SMALL, 20),
-        ("s3/range/4KiB", What::Range(4 << 10), MIDDLE, 20),
-        ("s3/get/16MiB", What::Get, LARGE, 1),
-        ("s3/list", What::List, 0, 10),
-        ("s3/put/1KiB", What::Put, SMALL, 10),
-        ("s3/put/16MiB", What::Put, LARGE, 1),
-    ];
-    if !wanted.iter().any(|(name, ..)| options.wants(name)) {
+    if WIRE.iter().any(|wire| options.wants(&wire.name("s3"))) {
+        let (servers, client) = (runtime(1), runtime(1));
+        let sites = Sites::start(&servers);
+        let [first, second] = [&sites.primary, &sites.replica].map(Site::direct);
+        client.block_on(on_the_wire(options, "s3", first, second));
+    }
+}
+
+/// The same on a real server, which the test bed installs: its answers take longer.
+pub(crate) fn seaweedfs(options: &Options) {
+    const NAME: &str = "failover-seaweedfs";
+    if !WIRE.iter().any(|wire| options.wants(&wire.name(NAME))) {
         return;
     }
-    let (servers, client) = (runtime(1), runtime(1));
-    let sites = Sites::start(&servers);
+    let client = runtime(1);
     client.block_on(async {
-        let bare: Store = sites.primary.direct();
-        let ours = failover(sites.primary.direct(), sites.replica.direct(), None);
-        // One set of objects, with stamps, for both sides.
-        prepare(&*ours, &[SMALL, MIDDLE, LARGE]).await;
-        for (name, what, size, batch) in wanted {
-            if options.wants(name) {
-                let work = Work::new(what, size);
-                let (a, b) = (operation(&bare, &work, 1), operation(&ours, &work, 1));
-                report(name, paired(a, b, options.rounds, batch).await, 1);
-            }
+        let server = Server::start(ServerKind::SeaweedFs).await.unwrap();
+        let endpoint = server.endpoint().clone();
+        let mut stores = Vec::new();
+        for bucket in ["first", "second"] {
+            bed::create_bucket(&endpoint, bucket).await.unwrap();
+            let known = &endpoint.credentials;
+            stores.push(connect("seaweedfs", bucket, &endpoint.url, "us-east-1", known));
         }
+        if let [first, second] = &stores[..] {
+            on_the_wire(options, NAME, Arc::clone(first), Arc::clone(second)).await;
+        }
+        server.stop().await.unwrap();
     });
+}
+
+/// An operation over the wire.
+struct Wire {
+    what: What,
+    size: usize,
+    shown: &'static str,
+    /// Operations between two looks at the clock.
+    batch: usize,
+}
+
+const WIRE: [Wire; 7] = [
+    Wire { what: What::Get, size: SMALL, shown: "/1KiB", batch: 20 },
+    Wire { what: What::Head, size: SMALL, shown: "", batch: 20 },
+    Wire { what: What::Range(4 << 10), size: MIDDLE, shown: "/4KiB", batch: 20 },
+    Wire { what: What::Get, size: LARGE, shown: "/16MiB", batch: 1 },
+    Wire { what: What::List, size: 0, shown: "", batch: 10 },
+    Wire { what: What::Put, size: SMALL, shown: "/1KiB", batch: 10 },
+    Wire { what: What::Put, size: LARGE, shown: "/16MiB", batch: 1 },
+];
+
+impl Wire {
+    fn name(&self, group: &str) -> String {
+        format!("{group}/{}{}", self.what, self.shown)
+    }
+}
+
+async fn on_the_wire(
+    options: &Options,
+    group: &str,
+    first: Arc<dyn BlobStore>,
+    second: Arc<dyn BlobStore>,
+) {
+    let bare: Store = Arc::clone(&first) as Store;
+    let ours = failover(first, second, None);
+    // One set of objects, with stamps, for both sides.
+    prepare(&*ours, &[SMALL, MIDDLE, LARGE]).await;
+    for wire in WIRE {
+        let name = wire.name(group);
+        if options.wants(&name) {
+            let work = Work::new(wire.what, wire.size);
+            let (a, b) = (operation(&bare, &work, 1), operation(&ours, &work, 1));
+            report(&name, paired(a, b, options.rounds, wire.batch).await, 1);
+        }
+    }
 }

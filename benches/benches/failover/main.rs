@@ -1,8 +1,8 @@
 //! What failover costs while all is well, and what a caller notices when it is not: `memory` and `instructions`
-//! over stores in memory, `s3` over loopback, `black-hole` and `brownout` behind a fault proxy.
+//! over stores in memory, `s3` and `failover-seaweedfs` over loopback, `black-hole` and `brownout` behind a fault proxy.
 //!
-//! `cargo bench -p lifeboat-benches --bench failover`, or with a filter behind `--`: `-- memory/get`, `-- brownout`. Nothing is
-//! installed: the endpoints are the test kit's own, in this process. `LIFEBOAT_BENCH_ROUNDS` makes more rounds of the paired
+//! `cargo bench -p lifeboat-benches --bench failover`, or with a filter behind `--`: `-- memory/get`, `-- brownout`. But for
+//! SeaweedFS the endpoints are the test kit's own, in this process. `LIFEBOAT_BENCH_ROUNDS` makes more rounds of the paired
 //! measurements. `instructions` needs valgrind. `LIFEBOAT_BENCH_NAIVE=1` adds to `black-hole` what a caller
 //! without any of this waits for: three minutes.
 
@@ -47,6 +47,7 @@ fn main() {
     healthy::memory(&options);
     instructions::all(&options);
     healthy::s3(&options);
+    healthy::seaweedfs(&options);
     black_hole::run(&options);
     brownout::run(&options);
 }

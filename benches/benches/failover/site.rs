@@ -7,6 +7,7 @@ use lifeboat_core::http::HttpSettings;
 use lifeboat_eu::S3Compatible;
 use lifeboat_failover::{Failover, Observer};
 use lifeboat_s3::{Credentials, StaticKey};
+use lifeboat_testkit as testkit;
 use lifeboat_testkit::proxy::FaultProxy;
 use lifeboat_testkit::s3::{Options, TinyS3};
 use object_store::ClientOptions;
@@ -40,16 +41,8 @@ impl Site {
     }
 
     fn at(&self, url: &str) -> Arc<dyn BlobStore> {
-        let mut http = HttpSettings::default();
-        http.allow_http = true;
         let known = self.server.credentials().unwrap();
-        let store = S3Compatible::new("minio", self.bucket)
-            .with_region(self.server.region())
-            .with_endpoint(url)
-            .with_credentials(Credentials::Static(StaticKey::new(&known.id, &known.secret)))
-            .with_http(http)
-            .build();
-        Arc::new(store.unwrap())
+        connect("minio", self.bucket, url, self.server.region(), known)
     }
 
     /// The client that `object_store` brings, with its defaults, through the proxy.
@@ -70,6 +63,25 @@ impl Site {
     pub(crate) fn requests(&self, key: &str) -> usize {
         self.server.request_log().iter().filter(|request| request.key == key).count()
     }
+}
+
+/// Lifeboat's S3 backend with its defaults.
+pub(crate) fn connect(
+    provider: &str,
+    bucket: &str,
+    url: &str,
+    region: &str,
+    known: &testkit::Credentials,
+) -> Arc<dyn BlobStore> {
+    let mut http = HttpSettings::default();
+    http.allow_http = true;
+    let store = S3Compatible::new(provider, bucket)
+        .with_region(region)
+        .with_endpoint(url)
+        .with_credentials(Credentials::Static(StaticKey::new(&known.id, &known.secret)))
+        .with_http(http)
+        .build();
+    Arc::new(store.unwrap())
 }
 
 /// A primary and a replica.

@@ -136,7 +136,8 @@ impl Engine {
         let mut beside: Vec<Draft> = {
             let mark = Mark { confirmed: false, ..write.mark() };
             let early = |at: usize| {
-                let ambiguous = write.may_land.has(at);
+                // An intent is written before its target is sent the data.
+                let ambiguous = write.may_land.has(at) || send.has(at);
                 self.draft(&Mark { ambiguous, ..mark.clone() }, at)
             };
             let mut targets = out;

@@ -1,0 +1,284 @@
+//! A writer process is killed at random moments and at every step of the engine, against real servers, while
+//! either of its backends comes and goes. Whoever comes after it finds everything that was acknowledged, the journal drains, and both
+//! sides become equal.
+//!
+//! `LIFEBOAT_KILLS=n` asks for n random kills in each lane; five is the default.
+#![cfg(unix)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use lifeboat::BlobStore;
+use lifeboat_core::is_reserved;
+use lifeboat_failover::{Failover, HealthState};
+use lifeboat_testkit::proxy::{Fault, FaultProxy};
+use lifeboat_tests::writer::{self, INTENT, KEYS, KILL_AT, PLACES, SEED, WORKERS, key, serial_of};
+use lifeboat_tests::{Kind, Site, TestStore, fresh};
+use object_store::path::Path;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+/// Asks for more kills.
+const SWITCH: &str = "LIFEBOAT_KILLS";
+/// Random kills in a lane.
+const KILLS: u64 = 5;
+/// The longest that a writer waits for the step at which it dies, before it is killed from outside.
+const LONGEST_LIFE: Duration = Duration::from_secs(6);
+/// How often a backend comes or goes.
+const FLAP: Duration = Duration::from_millis(150);
+const POLL: Duration = Duration::from_millis(50);
+/// Quarantine, the longest write, and what a busy machine adds.
+const DRAINS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Serials that a key may show; 0 for none. The last acknowledged one, and all that may have happened since.
+type Allowed = BTreeMap<(usize, usize), BTreeSet<u64>>;
+
+/// Two buckets, and who may know what is in them.
+struct Lane {
+    sides: [TestStore; 2],
+    proxies: [FaultProxy; 2],
+    sites: [Site; 2],
+    intent: bool,
+    allowed: Allowed,
+    kills: Vec<String>,
+    acknowledged: u64,
+    diverted: u64,
+    differing: usize,
+}
+
+impl Lane {
+    async fn new(intent: bool) -> Self {
+        let sides = [fresh(Kind::SeaweedFs).await, fresh(Kind::Azurite).await];
+        let (mut proxies, mut sites) = (Vec::new(), Vec::new());
+        for side in &sides {
+            let authority = side.site.url.split('/').nth(2).unwrap();
+            let proxy = FaultProxy::start(authority.parse().unwrap()).await.unwrap();
+            let url = side.site.url.replace(authority, &proxy.address().to_string());
+            sites.push(Site { url, ..side.site.clone() });
+            proxies.push(proxy);
+        }
+        let all = (0..WORKERS).flat_map(|worker| (0..KEYS).map(move |number| (worker, number)));
+        Self {
+            sides,
+            proxies: proxies.try_into().unwrap(),
+            sites: sites.try_into().unwrap(),
+            intent,
+            allowed: all.map(|key| (key, BTreeSet::from([0]))).collect(),
+            kills: Vec::new(),
+            acknowledged: 0,
+            diverted: 0,
+            differing: 0,
+        }
+    }
+
+    fn mend_proxies(&self) {
+        for proxy in &self.proxies {
+            proxy.set(Fault::Pass);
+        }
+    }
+
+    /// One life of a writer: until the named step, or for a while.
+    async fn live(&mut self, seed: u64, step: Option<&str>) {
+        let places: Vec<String> =
+            self.sites.iter().map(|site| format!("{} {}", site.url, site.bucket)).collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_failover-writer"));
+        command.env(PLACES, places.join(" ")).env(SEED, seed.to_string());
+        command.env(KILL_AT, step.unwrap_or_default());
+        command.env(INTENT, if self.intent { "yes" } else { "" });
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut writer = command.spawn().unwrap();
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        let mut random = StdRng::seed_from_u64(seed);
+        let life = match step {
+            Some(_) => LONGEST_LIFE,
+            None => Duration::from_millis(random.random_range(300..2_000)),
+        };
+        let ends = tokio::time::Instant::now() + life;
+        let mut flap = tokio::time::interval(FLAP);
+        loop {
+            tokio::select! {
+                line = lines.next_line() => match line.unwrap() {
+                    Some(line) => self.note(&line),
+                    None => break,
+                },
+                _ = flap.tick() => self.flap(&mut random),
+                () = tokio::time::sleep_until(ends) => { writer.start_kill().unwrap(); break }
+            }
+        }
+        let died = tokio::time::Instant::now() < ends;
+        writer.wait().await.unwrap();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            self.note(&line);
+        }
+        self.mend_proxies();
+        let named = step.filter(|_| died).unwrap_or("at random");
+        self.kills.push(named.to_owned());
+    }
+
+    /// One backend goes, or both are back; never both at once.
+    fn flap(&self, random: &mut StdRng) {
+        self.mend_proxies();
+        match random.random_range(0..10) {
+            0..=2 => self.proxies[0].set(Fault::Refuse),
+            3 => self.proxies[0].set(Fault::LoseResponse),
+            4 => self.proxies[1].set(Fault::Refuse),
+            5 => self.proxies[0].set(Fault::BlackHole),
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [what, worker, number, serial] = words[..] else { panic!("the writer said {line}") };
+        let at = (worker.parse().unwrap(), number.parse().unwrap());
+        let serial = serial.parse().unwrap();
+        let allowed = self.allowed.get_mut(&at).unwrap();
+        match what {
+            "begin" => _ = allowed.insert(serial),
+            "done" => {
+                *allowed = BTreeSet::from([serial]);
+                self.acknowledged += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whoever comes after it.
+    async fn examine(&mut self) {
+        let failover = writer::failover(&self.sites, self.intent, |_, _, _| {});
+        failover.loaded().await;
+        self.read(&failover, "before catch-up").await;
+        self.drain(&failover).await;
+        self.read(&failover, "after catch-up").await;
+        let differing = self.differing().await;
+        // A write that was never acknowledged may be on one side only, and without an intent nothing remembers it.
+        assert!(!self.intent || differing.is_empty(), "{:?}: {differing:?}", self.kills.last());
+        self.differing += differing.len();
+        for key in differing {
+            failover.mend(Some(&key)).await;
+        }
+        self.drain(&failover).await;
+        let left = self.differing().await;
+        assert!(left.is_empty(), "{:?}: still different: {left:?}", self.kills.last());
+        let found = self.read(&failover, "after mending").await;
+        self.allowed = found.into_iter().map(|(at, serial)| (at, BTreeSet::from([serial]))).collect();
+        failover.close().await;
+    }
+
+    async fn read(&self, failover: &Failover, when: &str) -> BTreeMap<(usize, usize), u64> {
+        let mut found = BTreeMap::new();
+        for (at, allowed) in &self.allowed {
+            let key = key(at.0, at.1);
+            let serial = match failover.get(&key).await {
+                Ok(object) => {
+                    let bytes = object.bytes().await.unwrap();
+                    serial_of(&bytes).unwrap_or_else(|| panic!("{key}: no write left this"))
+                }
+                Err(object_store::Error::NotFound { .. }) => 0,
+                Err(error) => panic!("{key} cannot be read {when}: {error}"),
+            };
+            let kill = self.kills.last();
+            assert!(
+                allowed.contains(&serial),
+                "{kill:?}, {when}: {key} is {serial}, may be {allowed:?}"
+            );
+            found.insert(*at, serial);
+        }
+        found
+    }
+
+    async fn drain(&mut self, failover: &Failover) {
+        let began = Instant::now();
+        self.diverted += failover.status().journal.keys;
+        loop {
+            let status = failover.status();
+            let serving =
+                status.backends.iter().all(|backend| backend.health == HealthState::Serving);
+            if serving && status.journal.markers == 0 && failover.journal().await.is_ok_and(|left| left.is_empty()) {
+                return;
+            }
+            assert!(
+                began.elapsed() < DRAINS_WITHIN,
+                "{:?}: the journal does not drain: {status:?}, {:?}",
+                self.kills.last(),
+                failover.journal().await
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Keys of which the two sides hold different things, seen without the failover.
+    async fn differing(&self) -> Vec<Path> {
+        let (a, b) = (contents(&*self.sides[0].store).await, contents(&*self.sides[1].store).await);
+        let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+        keys.into_iter().filter(|key| a.get(key) != b.get(key)).cloned().collect()
+    }
+}
+
+async fn contents(store: &dyn BlobStore) -> BTreeMap<Path, Bytes> {
+    let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
+    let mut contents = BTreeMap::new();
+    for object in listed.into_iter().filter(|object| !is_reserved(&object.location)) {
+        let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+        contents.insert(object.location, bytes);
+    }
+    contents
+}
+
+/// A lane that is killed at these steps, and then at random.
+async fn lane(name: &str, intent: bool, steps: &[&str]) {
+    let random: u64 =
+        std::env::var(SWITCH).map_or(KILLS, |kills| kills.parse().expect("LIFEBOAT_KILLS is a number"));
+    let mut lane = Lane::new(intent).await;
+    let mut seed = 1_000 * (name.len() as u64 + u64::from(intent));
+    let lives = steps.iter().map(|step| Some(*step)).chain((0..random).map(|_| None));
+    for step in lives {
+        seed += 1;
+        lane.live(seed, step).await;
+        lane.examine().await;
+    }
+    let mut kills: BTreeMap<&str, usize> = BTreeMap::new();
+    for kill in &lane.kills {
+        *kills.entry(kill).or_default() += 1;
+    }
+    println!(
+        "{name}: {} kills {kills:?}, {} writes acknowledged, {} keys in journals, {} unacknowledged writes to mend",
+        lane.kills.len(),
+        lane.acknowledged,
+        lane.diverted,
+        lane.differing
+    );
+    assert!(lane.acknowledged > 0, "the writers wrote nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_killed_around_the_data() {
+    let steps = ["before:data:40", "after:data:41", "before:delete:9", "after:delete:10"];
+    lane("data", false, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_killed_around_markers() {
+    let steps = ["before:marker:5", "after:marker:6", "before:marker-removal:3", "after:marker-removal:4"];
+    lane("marker", false, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_killed_in_catch_up_and_completion() {
+    let steps = [
+        "before:catch-up:2", "after:catch-up:2", "before:complete:3", "after:complete:4", "after:part:5",
+    ];
+    lane("catch-up", false, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_intents_nothing_needs_mending() {
+    let steps = ["before:data:20", "after:data:21", "after:marker:30", "after:complete:3"];
+    lane("intent", true, &steps).await;
+}
