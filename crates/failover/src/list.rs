@@ -205,6 +205,8 @@ impl Listing {
             Some(after) if ordered => backend.store.list_with_offset(prefix, after),
             _ => backend.store.list(prefix),
         };
+        // Overlaid entries may follow its end, and some streams must not be asked again.
+        let stream = stream.fuse().boxed();
         self.source =
             Some(Source { at, ordered, stream, hidden, overlay, ahead: None, fresh: true });
         Ok(true)

@@ -239,8 +239,12 @@ impl Race<'_> {
             .filter(|backend| self.only.is_none_or(|only| only == backend.at))
             .map(|backend| worth(&backend))
             .min()
-            // Somebody answered that there is nothing: a dead backend is not waited for to confirm it.
-            .filter(|(standing, ..)| *standing != Standing::Ejected || self.missed.is_empty())
+            // Somebody answered that there is nothing: a dead backend is not waited for to confirm it, unless it is known
+            // to have what the others lack.
+            .filter(|(standing, _, at)| {
+                let holds = self.dirt.as_ref().is_some_and(|dirt| !dirt.behind.has(*at));
+                *standing != Standing::Ejected || self.missed.is_empty() || holds
+            })
             .map(|(standing, _, at)| (at, standing))
     }
 
@@ -377,8 +381,11 @@ impl Race<'_> {
                     backend.in_time();
                 }
                 backend.latencies.record(self.kind, took);
-                self.won(lap);
-                return self.accept(lap, result);
+                let accepted = self.accept(lap, result);
+                if accepted.is_some() {
+                    self.won(lap);
+                }
+                return accepted;
             }
             Err(error) => error,
         };
@@ -393,8 +400,11 @@ impl Race<'_> {
                 None
             }
             Class::Answer if self.key.is_some() && matches!(error, Error::NotFound { .. }) => {
-                self.won(lap);
-                self.missing(lap, error)
+                let believed = self.missing(lap, error);
+                if believed.is_some() {
+                    self.won(lap);
+                }
+                believed
             }
             // What a backend that lags says about conditions is worth nothing.
             Class::Answer if lap.standing == Standing::Behind && !self.may_serve_stale() => {
@@ -416,7 +426,10 @@ impl Race<'_> {
             slow: backends[slow].id.clone(),
             winner: backends[lap.at].id.clone(),
         });
-        backends[slow].observe(Evidence::Outrun, "others answer long before it");
+        // One that is itself under suspicion is no measure: the slow one may be the only one that serves.
+        if backends[lap.at].state() == HealthState::Serving {
+            backends[slow].observe(Evidence::Outrun, "others answer long before it");
+        }
     }
 
     fn may_serve_stale(&self) -> bool {

@@ -39,7 +39,13 @@ impl Engine {
                 self.rise_above(at, &mut write, &mut body).await;
             }
             match self.decide(at, &write, &body, &mode).await {
-                Ok(result) => break (at, result),
+                Ok((result, may_land)) => {
+                    // An earlier attempt of ours may still land, over whatever comes after this.
+                    if may_land {
+                        write.may_land.set(at);
+                    }
+                    break (at, result);
+                }
                 Err(error) if self.may_pass_on(at, passed, &error) => passed.set(at),
                 Err(error) => return Err(error),
             }
@@ -123,17 +129,18 @@ impl Engine {
         }
     }
 
-    /// Has the condition decided. An answer that was lost is found again by the stamp.
+    /// Has the condition decided. An answer that was lost is found again by the stamp. Also says whether an attempt
+    /// may still land that is not the one that did.
     async fn decide(
         self: &Arc<Self>,
         at: usize,
         write: &Write,
         body: &Body,
         mode: &PutMode,
-    ) -> Result<PutResult> {
+    ) -> Result<(PutResult, bool)> {
         let until = self.write_bound(write.size);
         let backend = &self.backends[at];
-        let mut may_land = false;
+        let mut open = 0;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let put = body.clone().put(Arc::clone(&backend.store), write.key.clone(), mode.clone());
@@ -143,13 +150,14 @@ impl Engine {
                 Ok(Ok(result)) => {
                     backend.answered();
                     self.observers.served(at, &backend.id, write.operation, began.elapsed(), true);
-                    return Ok(result);
+                    return Ok((result, open > 0));
                 }
                 Ok(Err(error)) => error,
                 Err(_) => CutOff(began.elapsed()).into_error(),
             };
             let verdict = self.judge(at, write.operation, &error).await;
-            may_land |= verdict.effect == Effect::Unknown;
+            open += u32::from(verdict.effect == Effect::Unknown);
+            let may_land = open > 0;
             let condition =
                 matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
             match verdict.class {
@@ -163,7 +171,7 @@ impl Engine {
             let look = head(&*backend.store, &write.key);
             match timeout_at(until, look).await {
                 Ok(Ok(Some((meta, tag)))) if tag.is_some() && tag == tag_of(body) => {
-                    return Ok(result_of(meta));
+                    return Ok((result_of(meta), open > 1));
                 }
                 // Somebody's. If none of our attempts may have landed before it, that is the answer.
                 Ok(Ok(Some(_))) if condition && !may_land => return Err(error),
@@ -182,7 +190,7 @@ impl Engine {
                 break;
             }
         }
-        self.undecided(at, write, may_land, last).await
+        Err(self.undecided(at, write, open > 0, last).await)
     }
 
     async fn undecided(
@@ -191,7 +199,7 @@ impl Engine {
         write: &Write,
         may_land: bool,
         last: Option<Error>,
-    ) -> Result<PutResult> {
+    ) -> Error {
         let effect = if may_land { Effect::Unknown } else { Effect::None };
         if may_land {
             let mark =
@@ -209,7 +217,7 @@ impl Engine {
         if let Some(last) = last {
             error = error.failed(&self.backends[at].id, &last);
         }
-        Err(error.into())
+        error.into()
     }
 }
 

@@ -51,9 +51,7 @@ impl Engine {
                     CopyMode::Overwrite => PutMode::Overwrite,
                     CopyMode::Create => PutMode::Create,
                 };
-                // The put takes the target's lock itself.
-                drop(guards);
-                return self.copy_by_hand(from, to, mode).await;
+                self.copy_by_hand(from, to, mode).await
             }
         };
         drop(guards);
@@ -133,7 +131,8 @@ impl Engine {
         .map(|_| ())
     }
 
-    /// Reads and writes: for conditions, and for sources that carry no stamp of ours.
+    /// Reads and writes: for conditions, and for sources that carry no stamp of ours. Both keys' locks are held, so
+    /// that a later write of the target comes after it even if nobody waits for the copy any more.
     async fn copy_by_hand(self: &Arc<Self>, from: Path, to: Path, mode: PutMode) -> Result<()> {
         let read = self.get_raw(&from, GetOptions::default()).await?;
         let mut result = read.result;
@@ -153,6 +152,7 @@ impl Engine {
         }
         let tags = crate::catch_up::copying::tag_set(tags.as_deref());
         let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
-        self.put(to, PutPayload::from_bytes(body), options).await.map(|_| ())
+        let memory = self.take_memory(size).await;
+        self.put_locked(to, PutPayload::from_bytes(body), options, memory).await.map(|_| ())
     }
 }

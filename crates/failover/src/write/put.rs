@@ -60,8 +60,20 @@ impl Engine {
     ) -> Result<PutResult> {
         let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
         let memory = self.take_memory(size).await;
+        let _guard = self.locks.lock(&key).await;
+        self.put_locked(key, payload, options, memory).await
+    }
+
+    /// Puts a key whose lock is held.
+    pub(crate) async fn put_locked(
+        self: &Arc<Self>,
+        key: Path,
+        payload: PutPayload,
+        options: PutOptions,
+        memory: Option<OwnedSemaphorePermit>,
+    ) -> Result<PutResult> {
+        let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
         let checksum = content_checksum(payload.iter());
-        let guard = self.locks.lock(&key).await;
         let stamp = self.stamp(&key);
         let tag = VersionTag::new(stamp, &key, Some(checksum));
         let mode = options.mode.clone();
@@ -73,7 +85,6 @@ impl Engine {
             PutMode::Overwrite => self.fan_out(write).await,
             mode => self.put_on_condition(write, body, mode).await,
         };
-        drop(guard);
         let done = done?;
         let backend = &self.backends[done.at];
         Ok(PutResult {
