@@ -30,6 +30,9 @@ pub const KEYS: usize = 6;
 pub const PART: usize = 96 << 10;
 
 /// A `SeaweedFS` and an Azurite behind their proxies.
+///
+/// # Panics
+/// If the test bed does not run.
 pub fn sites(places: &str) -> [Site; 2] {
     let mut words = places.split_whitespace();
     let mut site = |kind, server| {
@@ -84,7 +87,8 @@ pub fn key(worker: usize, number: usize) -> Path {
 /// What the write with this number leaves in an object.
 pub fn content(serial: u64, size: usize) -> Bytes {
     let head = format!("{serial:020}|");
-    let fill = (head.len()..size).map(|at| (serial as usize).wrapping_add(at) as u8);
+    let low = |number: u64| number.to_le_bytes()[0];
+    let fill = (head.len() as u64..size as u64).map(|at| low(serial.wrapping_add(at)));
     head.bytes().chain(fill).collect::<Vec<_>>().into()
 }
 

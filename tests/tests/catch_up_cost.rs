@@ -75,7 +75,12 @@ impl Counting {
 
 #[async_trait]
 impl ObjectStore for Counting {
-    async fn put_opts(&self, at: &Path, body: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        body: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         self.count.add("put");
         self.inner.put_opts(at, body, options).await
     }

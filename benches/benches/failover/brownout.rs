@@ -19,6 +19,7 @@ use crate::{Options, runtime};
 const HEALTHY: Duration = Duration::from_millis(5);
 const SLOWER: u32 = 100;
 const PER_SECOND: u32 = 200;
+const WARM_UP: u32 = 400;
 /// Reads of a phase; the brownout outlasts the settling time, so that a relapse is in it.
 const READS: u32 = 3_000;
 const BROWNOUT_READS: u32 = 6_000;
@@ -87,6 +88,10 @@ async fn measure(sites: &Sites) {
     let (first, second) = (sites.primary.proxied(), sites.replica.proxied());
     let store = failover(first, second, Some(Arc::clone(&hedges) as Arc<dyn Observer>));
     let replica: Store = sites.replica.proxied();
+    // Connections are opened, journals read, and the usual times become known.
+    phase(&replica, WARM_UP).await;
+    phase(&store, WARM_UP).await;
+    hedges.fired.store(0, Ordering::Relaxed);
 
     let own = phase(&replica, READS).await;
     println!("brownout: the replica itself   {}", own.shown());

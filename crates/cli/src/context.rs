@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lifeboat::{BlobStore, Fleet, Location, find_config, open};
-use lifeboat_failover::{Failover, Settings};
+use lifeboat_failover::Failover;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use crate::cli::Global;
-use crate::exit::{Failure, Result, before_requests, to_text};
+use crate::exit::{Failure, Result, before_requests};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::Output;
 
@@ -47,14 +47,6 @@ impl Context {
     pub(crate) fn named_fleet(&self) -> Result<Option<Fleet>> {
         let open = |file| open(file).map_err(before_requests);
         Ok(self.config.as_ref().map(open).transpose()?)
-    }
-
-    /// The configured backends as one store, in their order. Nothing is sent yet.
-    pub(crate) fn failover(&self, fleet: &Fleet) -> Result<Failover> {
-        if let Some((_, error)) = fleet.failures().next() {
-            self.output.note(to_text(error).trim_end());
-        }
-        Ok(fleet.failover().build()?)
     }
 
     /// The place that `text` names.
@@ -96,9 +88,9 @@ impl Context {
     }
 }
 
-/// The settings of the configuration file.
-pub(crate) fn failover_settings(fleet: &Fleet) -> Settings {
-    fleet.failover_settings()
+/// The configured backends as one store. Nothing is sent yet.
+pub(crate) fn failover(fleet: &Fleet) -> Result<Failover> {
+    Ok(fleet.failover().build()?)
 }
 
 /// The place that `text` names, with the backends of `fleet`.

@@ -88,6 +88,8 @@ pub(crate) struct Backend {
     state: AtomicU8,
     /// A success and a fault change nothing while this is false, so that a healthy backend's answers take no lock.
     troubled: AtomicBool,
+    /// A row of requests had to be saved from its slowness, and it has not answered in time since.
+    outrun: AtomicBool,
     /// Nobody waits here but those whose request is under way at a backend that has just been ejected.
     pub(crate) ejected: Notify,
     /// The prober waits here.
@@ -123,6 +125,7 @@ impl Backend {
             health: Mutex::new(Health::new(now)),
             state: AtomicU8::new(SERVING),
             troubled: AtomicBool::new(false),
+            outrun: AtomicBool::new(false),
             ejected: Notify::new(),
             changed: Notify::new(),
             rules,
@@ -178,6 +181,11 @@ impl Backend {
         }
     }
 
+    /// Whether requests are being saved from its slowness one after the other.
+    pub(crate) fn is_outrun(&self) -> bool {
+        self.outrun.load(Ordering::Acquire)
+    }
+
     /// It failed with `error`; says how it is judged.
     pub(crate) fn failed(&self, operation: Operation, error: &object_store::Error) -> Verdict {
         let verdict = self.store.classify(error);
@@ -208,6 +216,7 @@ impl Backend {
             let to = health.state();
             self.state.store(as_number(to), Ordering::Release);
             self.troubled.store(!health.is_quiet(), Ordering::Release);
+            self.outrun.store(health.is_outrun(&self.rules), Ordering::Release);
             (from, to)
         };
         // Evidence that changes no state may still move the next probe or the end of a pause.

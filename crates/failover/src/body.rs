@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use lifeboat_core::{Effect, VersionTag};
+use lifeboat_core::http::IntegrityError;
+use lifeboat_core::{Effect, VersionTag, causes};
 use object_store::path::Path;
 use object_store::{
     Attributes, Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result,
@@ -33,6 +34,7 @@ struct Body {
     tag: Option<VersionTag>,
     e_tag: Option<String>,
     size: u64,
+    start: u64,
     next: u64,
     end: u64,
     resumes: u32,
@@ -74,6 +76,7 @@ pub(crate) fn guard(
         tag,
         e_tag: meta.e_tag.clone(),
         size: meta.size,
+        start: range.start,
         next: range.start,
         end: range.end,
         resumes: 0,
@@ -83,6 +86,11 @@ pub(crate) fn guard(
     };
     let payload = GetResultPayload::Stream(stream::try_unfold(body, Body::step).boxed());
     GetResult { payload, meta, range, attributes, extensions }
+}
+
+/// Whether the bytes that came are not those that were announced.
+fn is_corrupt(error: &Error) -> bool {
+    causes(error).any(<dyn std::error::Error>::is::<IntegrityError>)
 }
 
 impl Body {
@@ -109,6 +117,12 @@ impl Body {
             // Whole already: what failed is what comes after the last byte, a checksum.
             if self.next == self.end {
                 return Err(error);
+            }
+            // What was passed on already is wrong: another backend cannot take that back.
+            if self.next > self.start && is_corrupt(&error) {
+                self.engine.judge(self.at, Operation::Get, &error).await;
+                let lost = FailoverError::new(Reason::BodyLost, Some(&self.key), Effect::None);
+                return Err(lost.failed(&self.engine.backends[self.at].id, &error).into());
             }
             self.resume(error).await?;
         }

@@ -148,10 +148,11 @@ impl Engine {
     }
 
     async fn is_locked_out(&self, backend: &Backend) -> bool {
-        if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 {
+        let answers = backend.answers();
+        // A probe that never worked says nothing, unless nothing else ever worked either.
+        if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 && answers > 0 {
             return false;
         }
-        let answers = backend.answers();
         let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
         let refused = !matches!(probed, Ok(Ok(_)));
         refused && backend.answers() == answers

@@ -140,6 +140,11 @@ impl Health {
         self.state == HealthState::Serving && self.consecutive == 0 && self.slow == 0
     }
 
+    /// Whether so many requests in a row had to be saved that only time is wanting for an ejection.
+    pub(crate) fn is_outrun(&self, rules: &Rules) -> bool {
+        self.slow >= rules.health.slow_in_row
+    }
+
     pub(crate) fn last_fault(&self) -> Option<Fault> {
         self.last_fault
     }

@@ -75,7 +75,8 @@ impl Engine {
             failures: Vec::new(),
             began: Instant::now(),
         };
-        stream::try_unfold(listing, Listing::step).boxed()
+        // Boxed, so that not the whole of it is moved for each entry.
+        stream::try_unfold(Box::new(listing), Listing::step).boxed()
     }
 
     fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
@@ -92,7 +93,7 @@ impl Engine {
                 async move { store.list_with_delimiter(prefix).await }
             };
             let served =
-                self.read(Operation::List, ReadKind::List, None, None, Mask::NONE, call).await?;
+                self.read(Operation::List, ReadKind::List, None, None, false, call).await?;
             let backend = &self.backends[served.at];
             let mut result = served.result;
             result.common_prefixes.retain(|prefix| !is_reserved(prefix));
@@ -148,7 +149,7 @@ impl Source {
 }
 
 impl Listing {
-    async fn step(mut self) -> Result<Option<(ObjectMeta, Self)>> {
+    async fn step(mut self: Box<Self>) -> Result<Option<(ObjectMeta, Box<Self>)>> {
         if !self.engine.ready.load(Ordering::Acquire) {
             self.engine.start();
             self.engine.wait_loaded().await;

@@ -23,7 +23,7 @@ use object_store::{
 };
 
 use crate::Failover;
-use crate::backend::{Backend, Mask};
+use crate::backend::Backend;
 use crate::body;
 use crate::engine::Engine;
 use crate::error::{FailoverError, Reason};
@@ -117,7 +117,7 @@ impl ObjectStore for Failover {
             };
             let kind = ReadKind::Get;
             let served =
-                engine.read(Operation::Get, kind, Some(location), None, Mask::NONE, call).await?;
+                engine.read(Operation::Get, kind, Some(location), None, false, call).await?;
             return Ok(served.result);
         }
         // Each range proves by its stamp that it is of the latest version.

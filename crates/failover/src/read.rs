@@ -14,6 +14,7 @@ use object_store::{Error, GetOptions, GetResult, ObjectStore, Result};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::backend::{Backend, Mask};
+use crate::catch_up::verdict::{State, settle};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag;
@@ -59,6 +60,8 @@ struct Race<'e> {
     dirt: Option<Dirt>,
     /// Only this backend may be asked: it gave the `ETag` that the read depends on.
     only: Option<usize>,
+    /// It is known that nobody has a later version than those that are asked.
+    trusted: bool,
     asked: Mask,
     missed: Mask,
     stale: bool,
@@ -125,25 +128,40 @@ impl Engine {
         key: &Path,
         options: GetOptions,
     ) -> Result<Served<GetResult>> {
-        self.get_from(key, &options, Mask::NONE).await
-    }
-
-    /// The same, from none of `without`.
-    pub(crate) async fn get_from(
-        &self,
-        key: &Path,
-        options: &GetOptions,
-        without: Mask,
-    ) -> Result<Served<GetResult>> {
-        let (operation, kind) = kind_of(options);
-        let only = self.owner_of(key, options)?;
+        let (operation, kind) = kind_of(&options);
+        let only = self.owner_of(key, &options)?;
         let call = |backend: &Backend| {
             // Both borrow from outside of the attempt: nothing is copied unless an `ETag` must lose its label.
-            let own = own_options(backend, options);
+            let own = own_options(backend, &options);
             let store = std::sync::Arc::clone(&backend.store);
             async move { store.get_opts(key, own).await }
         };
-        self.read(operation, kind, Some(key), only, without, call).await
+        match self.read(operation, kind, Some(key), only, false, &call).await {
+            Err(error) if is_stale(&error) => match self.latest_of_all(key).await {
+                Some(Some(at)) if only.is_none_or(|only| only == at) => {
+                    self.read(operation, kind, Some(key), Some(at), true, &call).await
+                }
+                Some(None) => Err(Error::NotFound {
+                    path: key.to_string(),
+                    source: "it is deleted, and a backend has yet to hear of it".into(),
+                }),
+                _ => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    /// Where every backend answers and none has what a marker speaks of, the marked write happened nowhere (a process was
+    /// killed between the marker and the data): the backend that holds the latest of what there is, or none
+    /// if that is nothing. Not known while any backend is silent.
+    async fn latest_of_all(&self, key: &Path) -> Option<Option<usize>> {
+        let seen = self.look(key).await;
+        if seen.len() < self.backends.len() {
+            return None;
+        }
+        let states: Vec<State<'_>> =
+            seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect();
+        settle(key, &states, &self.index.of(key)).map(|found| found.winner)
     }
 
     /// The backend whose `ETag` or version a read depends on.
@@ -170,7 +188,7 @@ impl Engine {
         kind: ReadKind,
         key: Option<&Path>,
         only: Option<usize>,
-        without: Mask,
+        trusted: bool,
         call: F,
     ) -> Result<Served<T>>
     where
@@ -187,7 +205,8 @@ impl Engine {
             key,
             dirt: key.and_then(|key| self.index.dirt(key)),
             only,
-            asked: without,
+            trusted,
+            asked: Mask::NONE,
             missed: Mask::NONE,
             stale: false,
             ends: began + self.settings.read_deadline,
@@ -288,7 +307,9 @@ impl Race<'_> {
                         (lap, Err(cut_off))
                     } else {
                         // The first deadline is the percentile, and costs from the budget; the second is not asked.
-                        let allowed = hedged || self.engine.hedges.spend();
+                        // Nor where a row of others was outrun: until it is ejected that is failover, not a hedge.
+                        let outrun = self.engine.backends[latest.at].is_outrun();
+                        let allowed = hedged || outrun || self.engine.hedges.spend();
                         if allowed && let Some(lap) = self.next_lap(Some(latest.at)) {
                             self.hedge_fired(latest.at, lap.at);
                             others.push(self.attempt(lap, call));
@@ -438,7 +459,7 @@ impl Race<'_> {
 
     fn accept<T: Versioned>(&mut self, lap: Lap, result: T) -> Option<Result<Served<T>>> {
         let dirty = self.dirt.as_ref().is_some_and(|dirt| dirt.behind.has(lap.at));
-        if !dirty || self.is_latest(result.tag()) {
+        if !dirty || self.trusted || self.is_latest(result.tag()) {
             return Some(Ok(Served { at: lap.at, result }));
         }
         if self.may_serve_stale() {
@@ -477,7 +498,7 @@ impl Race<'_> {
                 .dirt
                 .as_ref()
                 .is_none_or(|dirt| !dirt.behind.has(lap.at) && !dirt.unsure.has(lap.at));
-        if (clean && complete) || self.missed.len() == self.engine.backends.len() {
+        if self.trusted || (clean && complete) || self.missed.len() == self.engine.backends.len() {
             return Some(Err(error));
         }
         if lap.standing == Standing::Behind {
@@ -515,6 +536,10 @@ impl Race<'_> {
         }
         error.into()
     }
+}
+
+fn is_stale(error: &Error) -> bool {
+    FailoverError::find(error).is_some_and(|error| error.reason() == Reason::Stale)
 }
 
 fn kind_of(options: &GetOptions) -> (Operation, ReadKind) {

@@ -18,13 +18,11 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use lifeboat::BlobStore;
 use lifeboat_core::is_reserved;
-use lifeboat_failover::{
-    ConditionalWrites, Event, Failover, HealthState, Observer, Settings,
-};
+use lifeboat_failover::{ConditionalWrites, Event, Failover, HealthState, Observer, Settings};
 use lifeboat_testkit::ServerKind;
 use lifeboat_tests::Kind;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
 use faults::Fault;
 use operations::{COLUMNS, Cell, Expected, Workload};
@@ -97,6 +95,8 @@ async fn row(rig: &mut Rig, fault: Fault) -> Row {
         settings: &settings,
         replica: rig.replica.store.identity().id().to_owned(),
         prefix: format!("{fault:?}"),
+        flips_bits: fault == Fault::CorruptedAnswers,
+        spoils_requests: fault == Fault::CorruptedRequests,
     };
     let uploads = workload.prepare().await;
     let mut violations = Vec::new();
@@ -141,8 +141,7 @@ async fn drain(failover: &Failover, settings: &Settings) -> Result<(), String> {
     let began = Instant::now();
     loop {
         let status = failover.status();
-        let serving =
-            status.backends.iter().all(|backend| backend.health == HealthState::Serving);
+        let serving = status.backends.iter().all(|backend| backend.health == HealthState::Serving);
         let idle = status.journal.markers == 0 && !status.settling_checks_pending;
         if serving && idle && failover.journal().await.is_ok_and(|markers| markers.is_empty()) {
             return Ok(());

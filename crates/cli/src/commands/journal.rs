@@ -10,8 +10,8 @@ use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker};
 use serde::Serialize;
 
 use crate::cli::JournalAction;
-use crate::context::Context;
-use crate::exit::{Exit, Failure, Result};
+use crate::context::{Context, failover};
+use crate::exit::{Exit, Failure, Result, to_text};
 use crate::output::{Table, print_document, print_line, print_record, print_text, say};
 use crate::size::human_size;
 
@@ -30,7 +30,11 @@ const PASS_EVERY: Duration = Duration::from_secs(1);
 
 /// Does one of the three.
 pub(crate) async fn run(context: &Context, action: JournalAction) -> Result {
-    let failover = context.failover(&context.fleet()?)?;
+    let fleet = context.fleet()?;
+    for (_, error) in fleet.failures() {
+        context.output.note(to_text(error).trim_end());
+    }
+    let failover = failover(&fleet)?;
     let result = match action {
         JournalAction::Ls => list(context, &failover).await,
         JournalAction::Replay => replay(context, &failover).await,

@@ -4,15 +4,15 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use futures::future::join_all;
-use lifeboat::{BlobStore, Error, transfer::describe};
+use lifeboat::{BlobStore, Error, Fleet, Probe, transfer::describe};
 use lifeboat_failover::{BackendStatus, Failover, JournalStatus, Status};
 use object_store::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli;
-use crate::context::Context;
-use crate::exit::{Exit, Failure, Result, message, to_json};
+use crate::context::{Context, failover};
+use crate::exit::{Exit, Failure, Result, before_requests, message, to_json};
 use crate::output::{Table, escape, print_document, print_record, print_text};
 
 /// How often `--watch` looks: often enough to follow a catch-up, rarely enough to cost nothing.
@@ -24,10 +24,9 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Shows it once, or again and again.
 pub(crate) async fn run(context: &Context, arguments: &cli::Status) -> Result {
     let fleet = context.fleet()?;
-    let failover = context.failover(&fleet)?;
-    let stores: Vec<_> = fleet.backends().map(|(_, store)| store.as_ref()).collect();
+    let failover = failover(&fleet)?;
     let shown = loop {
-        let snapshot = Snapshot::take(&failover, &stores).await;
+        let snapshot = Snapshot::take(&fleet, &failover).await;
         snapshot.show(context, arguments.watch)?;
         if !arguments.watch {
             break snapshot;
@@ -82,15 +81,17 @@ struct Journal {
 }
 
 impl Snapshot {
-    async fn take(failover: &Failover, stores: &[&dyn BlobStore]) -> Self {
+    async fn take(fleet: &Fleet, failover: &Failover) -> Self {
         // Journals that cannot be read are told with the backends; nothing is changed by looking.
-        let (probes, _) =
-            tokio::join!(join_all(stores.iter().map(|store| store.probe())), failover.journal());
+        let (probes, _) = tokio::join!(
+            join_all(fleet.names().map(|name| probe(fleet, name))),
+            failover.journal()
+        );
         let Status { backends, journal, .. } = failover.status();
         let journal = Journal::new(&journal, &backends);
-        let all = backends.into_iter().zip(stores).zip(probes);
-        let backends = all.map(|((status, store), probe)| Backend::new(status, *store, probe));
-        Self { backends: backends.collect(), journal }
+        let backends = backends.into_iter().zip(probes);
+        let backends = backends.map(|(status, probe)| Backend::new(status, probe)).collect();
+        Self { backends, journal }
     }
 
     fn show(&self, context: &Context, watch: bool) -> Result {
@@ -138,13 +139,14 @@ impl Snapshot {
     }
 }
 
+/// Whether a backend answers; one that could not be built does not.
+async fn probe(fleet: &Fleet, name: &str) -> std::result::Result<Probe, Error> {
+    let store = fleet.backend(name).map_err(before_requests)?;
+    store.probe().await.map_err(|error| describe(&store, &Path::ROOT, error))
+}
+
 impl Backend {
-    fn new(
-        status: BackendStatus,
-        store: &dyn BlobStore,
-        probe: object_store::Result<lifeboat::Probe>,
-    ) -> Self {
-        let probe = probe.map_err(|error| describe(store, &Path::ROOT, error));
+    fn new(status: BackendStatus, probe: std::result::Result<Probe, Error>) -> Self {
         let error = probe.as_ref().err().map(to_json);
         Self {
             id: status.id,

@@ -67,11 +67,15 @@ impl Engine {
         let conditional = self.backends[target].enforces_conditions() && meta.size <= ONE_PUT;
         let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
         if conditional {
-            return match self.put_whole(read, key, target, mode).await {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(None),
-                Err(error) => Err(self.blame(target, error).await),
-            };
+            match self.put_whole(read, key, target, mode).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                // What exists for a create and for nobody else: parts of an upload that was never completed, at some
+                // services. Waiting would not end; the put goes without the condition, after a last look.
+                Err(Error::AlreadyExists { .. }) if before.is_none() => {}
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(None),
+                Err(error) => return Err(self.blame(target, error).await),
+            }
+            return self.bring_unconditionally(key, source, meta, target).await;
         }
         if !self.is_unchanged(target, key, before).await? {
             return Ok(None);
@@ -82,6 +86,24 @@ impl Engine {
             self.put_in_parts(read, key, target).await
         };
         match written {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => Err(self.blame(target, error).await),
+        }
+    }
+
+    /// Brings a version to a backend that says it exists there already, if there still is nothing to be seen.
+    async fn bring_unconditionally(
+        self: &Arc<Self>,
+        key: &Path,
+        source: usize,
+        meta: &ObjectMeta,
+        target: usize,
+    ) -> Result<Option<u64>> {
+        if !self.is_unchanged(target, key, None).await? {
+            return Ok(None);
+        }
+        let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
+        match self.put_whole(read, key, target, PutMode::Overwrite).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) => Err(self.blame(target, error).await),
         }

@@ -118,7 +118,7 @@ impl Engine {
                 seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
             if let Err(error) = self.apply(key, &settlement, *target, before, &seen, done).await {
                 if self.backends[*target].store.classify(&error).effect == Effect::Unknown {
-                    self.doubt(key, *target, settlement.winner, &seen, known).await;
+                    self.doubt(key, *target, &settlement, &seen, known).await;
                 }
                 return Err(error);
             }
@@ -132,21 +132,22 @@ impl Engine {
         self: &Arc<Self>,
         key: &Path,
         target: usize,
-        winner: Option<usize>,
+        settlement: &Settlement,
         seen: &[(usize, Seen)],
         known: &[Known],
     ) {
+        let winner = settlement.winner;
         let tag = winner
             .and_then(|winner| seen.iter().find(|(at, _)| *at == winner))
             .and_then(|(_, seen)| seen.as_ref())
             .and_then(|(_, tag)| *tag);
-        let orders = |known: &&Known| match tag {
-            Some(tag) => !known.marker.delete && known.marker.version_stamp() == tag.stamp,
-            None => known.marker.delete,
+        let brought = |known: &&Known| {
+            !known.marker.delete && tag.is_some_and(|tag| known.marker.version_stamp() == tag.stamp)
         };
         let own = tag.filter(|tag| tag.belongs_to(key)).map(|tag| tag.stamp);
-        let marked = known.iter().filter(orders).map(|known| known.marker.stamp).max();
-        let stamp = own.max(marked).unwrap_or_else(|| self.stamp(key));
+        let marked = known.iter().filter(brought).map(|known| known.marker.stamp).max();
+        // Never a newer one than that of what is under way: it would win over what is written meanwhile.
+        let stamp = settlement.deleted.or(own.max(marked)).unwrap_or_else(|| self.stamp(key));
         let mark = Mark {
             key,
             delete: winner.is_none(),
@@ -275,15 +276,14 @@ impl Engine {
 
     /// Removes the markers that were seen before the backends were found equal, where nothing can land any more.
     async fn clear(self: &Arc<Self>, known: &[Known], done: &mut Reconciled) {
-        // A marker that gives a version its order goes last: without it, any older marker would win.
-        // So does a tombstone, while anything older may still land: that would be alive again.
-        let orders = |known: &Known| known.marker.version.is_some() || known.marker.delete;
-        let (mut ordering, plain): (Vec<_>, Vec<_>) = known.iter().partition(|known| orders(known));
-        ordering.sort_by_key(|known| known.marker.stamp);
-        for known in plain.into_iter().chain(ordering) {
+        // From the oldest on, and none before all that are older have gone. The newest marker of a key says what the
+        // key is: without it, an older one that still waits for a late request would pass for the latest state.
+        let mut oldest_first: Vec<&Known> = known.iter().collect();
+        oldest_first.sort_by_key(|known| known.marker.stamp);
+        for known in oldest_first {
             let level = known.target.is_none_or(|target| done.is_level(target));
-            let needed = orders(known)
-                && self.index.of(&known.marker.key).iter().any(|other| {
+            let needed =
+                self.index.of(&known.marker.key).iter().any(|other| {
                     other.path != known.path && other.marker.stamp < known.marker.stamp
                 });
             // What stands in for a write speaks only where the write itself was seen.

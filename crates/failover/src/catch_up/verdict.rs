@@ -18,6 +18,8 @@ pub(crate) struct State<'a> {
 pub(crate) struct Settlement {
     /// Who holds the winner; none if the key is deleted.
     pub(crate) winner: Option<usize>,
+    /// When it was deleted, if it is.
+    pub(crate) deleted: Option<Stamp>,
     /// Backends that hold something else.
     pub(crate) lagging: Vec<usize>,
     /// Holders of versions that must be kept before they are overwritten.
@@ -56,7 +58,7 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
             .filter(|state| inferred || is_conflict(key, state, None, deleted, known))
             .map(|state| state.at)
             .collect();
-        return Some(Settlement { winner: None, lagging, conflicts });
+        return Some(Settlement { winner: None, deleted, lagging, conflicts });
     };
     let lagging: Vec<&State<'_>> = states.iter().filter(|state| !is_same(winner, state)).collect();
     let conflicts = lagging
@@ -66,6 +68,7 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
         .collect();
     Some(Settlement {
         winner: Some(winner.at),
+        deleted: None,
         lagging: lagging.iter().map(|state| state.at).collect(),
         conflicts,
     })

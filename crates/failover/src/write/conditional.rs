@@ -145,7 +145,8 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let put = body.clone().put(Arc::clone(&backend.store), write.key.clone(), mode.clone());
             let began = Instant::now();
-            let bound = until.min(began + self.settings.write_deadline / 2);
+            let bound =
+                until.min(began + self.settings.attempt_deadline + Self::body_time(write.size));
             let error = match timeout_at(bound, put).await {
                 Ok(Ok(result)) => {
                     backend.answered();

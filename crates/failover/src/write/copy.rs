@@ -135,7 +135,8 @@ impl Engine {
     /// that a later write of the target comes after it even if nobody waits for the copy any more.
     async fn copy_by_hand(self: &Arc<Self>, from: Path, to: Path, mode: PutMode) -> Result<()> {
         let read = self.get_raw(&from, GetOptions::default()).await?;
-        let mut result = read.result;
+        let tag = VersionTag::of(&read.result.attributes);
+        let mut result = crate::body::guard(self, &from, read.at, tag, read.result);
         if result.meta.size > self.settings.memory {
             let error = FailoverError::new(Reason::TooLarge, Some(&from), Effect::None);
             return Err(error.into());
@@ -143,7 +144,9 @@ impl Engine {
         let mut attributes = std::mem::take(&mut result.attributes);
         let name = object_store::Attribute::Metadata(TAGS_METADATA.into());
         let tags = attributes.get(&name).map(|tags| tags.as_ref().to_owned());
-        strip(&mut attributes);
+        let tag = strip(&mut attributes);
+        // A body that breaks goes on elsewhere, as for any reader.
+        let result = crate::body::guard(self, &from, read.at, tag, result);
         let stall = self.settings.stall_deadline;
         let size = result.meta.size;
         let body = crate::body::collect(result, stall).await?;

@@ -113,8 +113,12 @@ type Beside = FuturesUnordered<Task<(usize, usize, bool)>>;
 impl Engine {
     /// Bound on a write of so many bytes.
     pub(crate) fn write_bound(&self, size: u64) -> Instant {
-        let extra = Duration::from_secs(size / crate::Settings::SLOWEST_UPLOAD);
-        Instant::now() + self.settings.write_deadline + extra
+        Instant::now() + self.settings.write_deadline + Self::body_time(size)
+    }
+
+    /// What a body of so many bytes adds to a bound.
+    pub(crate) fn body_time(size: u64) -> Duration {
+        Duration::from_secs(size / crate::Settings::SLOWEST_UPLOAD)
     }
 
     /// Writes by the rule. The key's lock is held by the caller.

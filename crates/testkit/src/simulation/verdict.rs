@@ -189,6 +189,7 @@ fn judge_shared(
                 && (first || !candidates.is_empty())
                 && !is_kept
                 && !world.overrun(&key, &[other.value], other.record.invoked)
+                && !replaced(world, &writes, &candidates, other)
         };
         if let Some(lost) = writes.iter().find(lost) {
             wrong.push(format!(
@@ -198,6 +199,22 @@ fn judge_shared(
         }
     }
     wrong
+}
+
+/// Whether another process may have replaced a write, with something that is itself in no order with what is there.
+fn replaced(
+    world: &World,
+    writes: &[Write<'_>],
+    there: &[&Write<'_>],
+    lost: &Write<'_>,
+) -> bool {
+    writes.iter().any(|write| {
+        let other = (write.record.process, write.record.incarnation)
+            != (lost.record.process, lost.record.incarnation);
+        other
+            && !precedes(world, write, lost)
+            && there.iter().any(|there| !precedes(world, there, write))
+    })
 }
 
 fn shared_keys(records: &[Record]) -> BTreeSet<Path> {

@@ -12,7 +12,7 @@ use lifeboat_drill::{DrillError, Outcome, Plan, Report, Scenario, Site, settings
 use lifeboat_failover::Settings;
 
 use crate::cli::Drill;
-use crate::context::{Context, failover_settings};
+use crate::context::Context;
 use crate::exit::{Exit, Failure, Result, message};
 use chart::Chart;
 
@@ -87,7 +87,7 @@ impl Place {
         let backends: Vec<_> = fleet.backends().map(|(_, store)| Arc::clone(store)).collect();
         // Says now, rather than after the introduction, that they are too few.
         Site::over(&backends, "unused")?;
-        let settings = Box::new(failover_settings(&fleet));
+        let settings = Box::new(fleet.failover_settings());
         Ok(Self::Configured { backends, settings })
     }
 
