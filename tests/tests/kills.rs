@@ -57,19 +57,19 @@ struct Lane {
 impl Lane {
     async fn new(intent: bool) -> Self {
         let sides = [fresh(Kind::SeaweedFs).await, fresh(Kind::Azurite).await];
-        let (mut proxies, mut sites) = (Vec::new(), Vec::new());
+        let (mut proxies, mut behind) = (Vec::new(), Vec::new());
         for side in &sides {
             let authority = side.site.url.split('/').nth(2).unwrap();
             let proxy = FaultProxy::start(authority.parse().unwrap()).await.unwrap();
             let url = side.site.url.replace(authority, &proxy.address().to_string());
-            sites.push(Site { url, ..side.site.clone() });
+            behind.push(Site { url, ..side.site.clone() });
             proxies.push(proxy);
         }
         let all = (0..WORKERS).flat_map(|worker| (0..KEYS).map(move |number| (worker, number)));
         Self {
             sides,
             proxies: proxies.try_into().unwrap(),
-            sites: sites.try_into().unwrap(),
+            sites: behind.try_into().unwrap(),
             intent,
             allowed: all.map(|key| (key, BTreeSet::from([0]))).collect(),
             kills: Vec::new(),
@@ -106,8 +106,8 @@ impl Lane {
         let mut flap = tokio::time::interval(FLAP);
         loop {
             tokio::select! {
-                line = lines.next_line() => match line.unwrap() {
-                    Some(line) => self.note(&line),
+                said = lines.next_line() => match said.unwrap() {
+                    Some(said) => self.note(&said),
                     None => break,
                 },
                 _ = flap.tick() => self.flap(&mut random),
@@ -116,8 +116,8 @@ impl Lane {
         }
         let died = tokio::time::Instant::now() < ends;
         writer.wait().await.unwrap();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            self.note(&line);
+        while let Some(said) = lines.next_line().await.unwrap() {
+            self.note(&said);
         }
         self.mend_proxies();
         let named = step.filter(|_| died).unwrap_or("at random");

@@ -174,6 +174,13 @@ impl Backend {
         }
     }
 
+    /// It refused something: it is there, but that is no proof that it still lets us in.
+    pub(crate) fn refused(&self) {
+        if self.troubled.load(Ordering::Acquire) {
+            self.observe(Evidence::Answered, "it answers");
+        }
+    }
+
     /// It answered a read before a hedge was due.
     pub(crate) fn in_time(&self) {
         if self.troubled.load(Ordering::Acquire) {

@@ -65,6 +65,9 @@ pub(crate) struct Engine {
 /// Keys remembered with a stamp too far ahead; beyond it the oldest names are forgotten.
 const MOST_AHEAD: usize = 10_000;
 
+/// Probes that decide whether a refusal is about one key or about us.
+const LOCK_LOOKS: usize = 3;
+
 impl Engine {
     #[allow(clippy::too_many_arguments, reason = "called once, by the builder")]
     pub(crate) fn new(
@@ -143,19 +146,26 @@ impl Engine {
             backend.fault(operation, Fault::IdentityLost, None);
             return Verdict::fault(Fault::IdentityLost, verdict.effect);
         }
-        backend.answered();
+        backend.refused();
         verdict
     }
 
     async fn is_locked_out(&self, backend: &Backend) -> bool {
-        let answers = backend.answers();
-        // A probe that never worked says nothing, unless nothing else ever worked either.
-        if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 && answers > 0 {
-            return false;
+        // What was under way when the lock fell may still be answered: then the probe is sent once more.
+        for _ in 0..LOCK_LOOKS {
+            let answers = backend.answers();
+            // A probe that never worked says nothing, unless nothing else ever worked either.
+            if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 && answers > 0 {
+                return false;
+            }
+            let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
+            match probed {
+                Ok(Ok(_)) => return false,
+                _ if backend.answers() == answers => return true,
+                _ => {}
+            }
         }
-        let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
-        let refused = !matches!(probed, Ok(Ok(_)));
-        refused && backend.answers() == answers
+        false
     }
 
     /// Asks an ejected backend whether it serves, once.

@@ -119,12 +119,12 @@ async fn main() -> ExitCode {
     let sites = writer::sites(&variable(writer::PLACES));
     let trap = Trap::parse(&variable(writer::KILL_AT));
     let Ok(seed) = variable(writer::SEED).parse::<u64>() else { return ExitCode::FAILURE };
-    let tap = move |moment, step, key: &Path| {
+    let watch = move |moment, step, key: &Path| {
         if let Some(trap) = &trap {
             trap.passed(moment, step, key);
         }
     };
-    let failover = writer::failover(&sites, !variable(writer::INTENT).is_empty(), tap);
+    let failover = writer::failover(&sites, !variable(writer::INTENT).is_empty(), watch);
     // Serials of different lives do not meet.
     let serials = Arc::new(AtomicU64::new(seed * 1_000_000 + 1));
     let workers = (0..WORKERS)

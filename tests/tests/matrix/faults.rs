@@ -69,11 +69,14 @@ const BREAKS_AFTER: u64 = 100;
 /// Where a bit flips: within the first words of an XML document, so that a listing cannot be read. (A bit that flips in a
 /// name within a listing is for TLS to find: no service has checksums of listings.)
 const FLIPS_AT: u64 = 20;
+/// Requests that are spoilt. Azurite stores what its checksum refutes and only says so: those that are sent again must
+/// come through, or it keeps a spoilt object under the right stamp.
+const SPOILT_REQUESTS: u64 = 3;
 /// Bytes per second of the drip: the headers of one request take some seconds.
 const DRIP: u64 = 200;
 
 /// Breaks the primary.
-pub(crate) async fn strike(rig: &mut Rig, fault: Fault) {
+pub(crate) fn strike(rig: &mut Rig, fault: Fault) {
     match fault {
         Fault::Refused => rig.proxy.set(Wire::Refuse),
         Fault::BlackHole => {
@@ -85,7 +88,9 @@ pub(crate) async fn strike(rig: &mut Rig, fault: Fault) {
         Fault::Truncated => rig.proxy.set(Wire::TruncateAfter(BREAKS_AFTER)),
         Fault::SlowDrip => rig.proxy.set(Wire::Throttle(DRIP)),
         Fault::CorruptedAnswers => rig.proxy.set(Wire::CorruptResponse(FLIPS_AT)),
-        Fault::CorruptedRequests => rig.proxy.set(Wire::CorruptRequest(FLIPS_AT)),
+        Fault::CorruptedRequests => {
+            rig.proxy.set_times(Wire::CorruptRequest(FLIPS_AT), SPOILT_REQUESTS);
+        }
         Fault::DnsFailure => {
             rig.names.forget();
             rig.proxy.set(Wire::Refuse);

@@ -103,7 +103,7 @@ async fn row(rig: &mut Rig, fault: Fault) -> Row {
     for failover in [&failover, &active] {
         violations.extend(drain(failover, &settings).await.err());
     }
-    faults::strike(rig, fault).await;
+    faults::strike(rig, fault);
     let (cells, expected) = workload.run(uploads).await;
     faults::heal(rig, fault).await;
     let healed = Instant::now();
@@ -200,30 +200,30 @@ fn rows(place: usize) -> Vec<Fault> {
         "full" => Fault::ALL.to_vec(),
         "" => all.filter(|(at, _)| at % 3 == place).map(|(_, fault)| fault).collect(),
         names => {
-            let named = |fault: &Fault| names.split(',').any(|name| name == format!("{fault:?}"));
-            Fault::ALL.into_iter().filter(named).collect()
+            let is_asked =
+                |fault: &Fault| names.split(',').any(|word| word == format!("{fault:?}"));
+            Fault::ALL.into_iter().filter(is_asked).collect()
         }
     }
 }
 
 fn print(title: &str, rows: &[Row]) {
-    let mut text = format!("\n{title}\n| fault | {} | converged |\n|", COLUMNS.join(" | "));
-    text.push_str(&"---|".repeat(COLUMNS.len() + 2));
+    println!("\n{title}\n| fault | {} | converged |", COLUMNS.join(" | "));
+    println!("|{}", "---|".repeat(COLUMNS.len() + 2));
     for Row { fault, cells, converged_in, .. } in rows {
-        text.push_str(&format!("\n| {fault:?} |"));
-        for column in COLUMNS {
-            let cell = cells.iter().find(|cell| cell.column == column);
-            let shown = cell.map_or_else(String::new, |cell| {
+        let shown = |column: &&str| {
+            let cell = cells.iter().find(|cell| cell.column == *column);
+            cell.map_or_else(String::new, |cell| {
                 format!("{} {}", cell.text, cell.elapsed.as_millis())
-            });
-            text.push_str(&format!(" {shown} |"));
-        }
-        text.push_str(&format!(" {} ms |", converged_in.as_millis()));
+            })
+        };
+        let shown: Vec<String> = COLUMNS.iter().map(shown).collect();
+        println!("| {fault:?} | {} | {} ms |", shown.join(" | "), converged_in.as_millis());
     }
     let cells = rows.iter().flat_map(|row| &row.cells);
     let slowest = cells.clone().max_by_key(|cell| cell.elapsed);
     let violations = rows.iter().map(|row| row.violations.len()).sum::<usize>();
-    println!("{text}\n{} cells, {violations} violations, slowest {slowest:?}", cells.count());
+    println!("{} cells, {violations} violations, slowest {slowest:?}", cells.count());
 }
 
 async fn matrix(place: usize, kind: Kind, server: ServerKind, replica: Kind) {

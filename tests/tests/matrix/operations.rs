@@ -177,7 +177,7 @@ impl Workload<'_> {
             Ok(Ok((None, expected))) => (cell("ok".into(), None), expected),
             Ok(Err((error, expected))) => {
                 // What the primary says about a request that was spoilt on its way is passed on.
-                let spoilt = self.spoils_requests && column == "mp-complete";
+                let spoilt = self.spoils_requests && column.starts_with("mp-");
                 // A checksum fails at the end of a body, when its first pieces have been handed out.
                 let lost = FailoverError::find(&error)
                     .is_some_and(|error| error.reason() == Reason::BodyLost);
@@ -394,13 +394,11 @@ fn described(error: &Error) -> String {
 
 /// The error's name in the table.
 fn name(error: &Error) -> String {
-    match FailoverError::find(error) {
-        Some(error) => format!("{:?}", error.reason()),
-        None => {
-            let text = format!("{error:?}");
-            text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
-        }
+    if let Some(error) = FailoverError::find(error) {
+        return format!("{:?}", error.reason());
     }
+    let text = format!("{error:?}");
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
 }
 
 /// Whether the documentation of the column promises no more than this.

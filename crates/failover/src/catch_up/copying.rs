@@ -133,6 +133,24 @@ impl Engine {
         }
     }
 
+    /// Whether two backends hold the same bytes; too large ones are taken for different.
+    pub(crate) async fn same_bytes(
+        &self,
+        key: &Path,
+        one: (usize, &ObjectMeta),
+        other: (usize, &ObjectMeta),
+    ) -> Result<bool> {
+        if one.1.size > ONE_PUT {
+            return Ok(false);
+        }
+        let mut bodies = Vec::new();
+        for (at, meta) in [one, other] {
+            let Some(read) = self.open_source(key, at, meta).await? else { return Ok(false) };
+            bodies.push(collect(read, self.settings.stall_deadline).await?);
+        }
+        Ok(bodies[0] == bodies[1])
+    }
+
     /// Opens exactly the version that was observed; none if it is no longer there.
     async fn open_source(
         &self,

@@ -94,9 +94,10 @@ impl Engine {
         if !states.iter().any(|state| has_newest(state.at)) {
             return Ok(true);
         }
-        let Some(settlement) = settle(key, &states, known) else {
+        let Some(mut settlement) = settle(key, &states, known) else {
             return Ok(true);
         };
+        self.leave_out_equals(key, &mut settlement, &seen).await?;
         // A backend without a marker holds every acknowledged write. Where it disagrees all the same, a write is
         // just on its way through; only when nothing can be on its way any more is that a difference to settle.
         let marked = |at: usize| known.iter().any(|known| known.target == Some(at));
@@ -124,6 +125,32 @@ impl Engine {
             }
         }
         Ok(false)
+    }
+
+    /// Objects without stamps are equal if their bytes are: each provider has ETags of its own, and whoever copies
+    /// them again and again never ends.
+    async fn leave_out_equals(
+        self: &Arc<Self>,
+        key: &Path,
+        settlement: &mut Settlement,
+        seen: &[(usize, Seen)],
+    ) -> Result<()> {
+        let unstamped = |at: usize| {
+            let found = seen.iter().find(|(backend, _)| *backend == at);
+            found.and_then(|(_, seen)| seen.as_ref()).filter(|(_, tag)| tag.is_none())
+        };
+        let Some(winner) = settlement.winner else { return Ok(()) };
+        let Some((best, _)) = unstamped(winner) else { return Ok(()) };
+        for target in settlement.lagging.clone() {
+            let Some((there, _)) = unstamped(target) else { continue };
+            if there.size == best.size
+                && self.same_bytes(key, (winner, best), (target, there)).await?
+            {
+                settlement.lagging.retain(|at| *at != target);
+                settlement.conflicts.retain(|at| *at != target);
+            }
+        }
+        Ok(())
     }
 
     /// A write of catch-up itself may still land: a marker says so until it cannot any more, because the markers

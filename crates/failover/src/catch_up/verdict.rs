@@ -91,7 +91,13 @@ fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
         known.iter().filter(|known| known.marker.delete).map(|known| known.marker.stamp).max();
     // A backend that had confirmed a write, by a marker of its own, and holds nothing now: a later delete was
     // there, by somebody who did not know of the marker.
-    let absent = states.iter().filter(|state| state.seen.is_none());
+    // Unless an earlier delete may have landed there late: that explains it.
+    let late = |at: usize| {
+        known.iter().any(|known| {
+            known.target == Some(at) && known.marker.delete && known.marker.ambiguous
+        })
+    };
+    let absent = states.iter().filter(|state| state.seen.is_none() && !late(state.at));
     let inferred = absent
         .flat_map(|state| known.iter().filter(move |known| known.homes.has(state.at)))
         .filter(|known| known.marker.confirmed && known.marker.acknowledged && !known.marker.delete)

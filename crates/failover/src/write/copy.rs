@@ -135,8 +135,7 @@ impl Engine {
     /// that a later write of the target comes after it even if nobody waits for the copy any more.
     async fn copy_by_hand(self: &Arc<Self>, from: Path, to: Path, mode: PutMode) -> Result<()> {
         let read = self.get_raw(&from, GetOptions::default()).await?;
-        let tag = VersionTag::of(&read.result.attributes);
-        let mut result = crate::body::guard(self, &from, read.at, tag, read.result);
+        let mut result = read.result;
         if result.meta.size > self.settings.memory {
             let error = FailoverError::new(Reason::TooLarge, Some(&from), Effect::None);
             return Err(error.into());
@@ -147,9 +146,9 @@ impl Engine {
         let tag = strip(&mut attributes);
         // A body that breaks goes on elsewhere, as for any reader.
         let result = crate::body::guard(self, &from, read.at, tag, result);
-        let stall = self.settings.stall_deadline;
         let size = result.meta.size;
-        let body = crate::body::collect(result, stall).await?;
+        // The guard has its own bound between two pieces, and then goes on at another backend.
+        let body = crate::body::collect(result, self.settings.read_deadline).await?;
         if u64::try_from(body.len()).ok() != Some(size) {
             return Err(FailoverError::new(Reason::BodyLost, Some(&from), Effect::None).into());
         }
