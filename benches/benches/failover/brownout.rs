@@ -97,9 +97,9 @@ async fn measure(sites: &Sites) {
     println!("brownout: the replica itself   {}", own.shown());
     let healthy = phase(&store, READS).await;
     println!("brownout: failover, healthy    {}", healthy.shown());
-    let hedged = hedges.fired.swap(0, Ordering::Relaxed);
+    let in_fine_weather = hedges.fired.swap(0, Ordering::Relaxed);
     hedges.won.store(0, Ordering::Relaxed);
-    println!("brownout: hedges while healthy {hedged} of {READS} reads");
+    println!("brownout: hedges while healthy {in_fine_weather} of {READS} reads");
 
     let name = key(SMALL);
     let asked = || sites.primary.requests(name.as_ref()) + sites.replica.requests(name.as_ref());

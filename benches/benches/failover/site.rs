@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lifeboat_core::BlobStore;
 use lifeboat_core::http::HttpSettings;
 use lifeboat_eu::S3Compatible;
-use lifeboat_failover::{Failover, Observer};
+use lifeboat_failover::{Failover, FailoverBuilder, Observer};
 use lifeboat_s3::{Credentials, StaticKey};
 use lifeboat_testkit as testkit;
 use lifeboat_testkit::proxy::FaultProxy;
@@ -106,6 +106,6 @@ pub(crate) fn failover(
     observer: Option<Arc<dyn Observer>>,
 ) -> Store {
     let builder = Failover::builder().seeded_backend(first).seeded_backend(second);
-    let builder = observer.into_iter().fold(builder, |builder, one| builder.observer(one));
+    let builder = observer.into_iter().fold(builder, FailoverBuilder::observer);
     Arc::new(builder.build().unwrap())
 }

@@ -40,6 +40,9 @@ pub(crate) struct Engine {
     pub(crate) retries: TokenBudget,
     /// Bytes of bodies, in KiB.
     pub(crate) memory: Arc<Semaphore>,
+    /// The same for catch-up and copies, which take it under a key's lock: writes take theirs before, and two orders of
+    /// one thing wait for each other.
+    pub(crate) memory_under_lock: Arc<Semaphore>,
     pub(crate) settle: SettleQueue,
     pub(crate) conflicts: AtomicU64,
     /// Background work has begun.
@@ -50,6 +53,8 @@ pub(crate) struct Engine {
     pub(crate) seeding_known: AtomicBool,
     /// Requests need not wait for the journals any more.
     pub(crate) ready: AtomicBool,
+    /// Every backend's journal has been read once.
+    pub(crate) journals_known: AtomicBool,
     pub(crate) closed: Flag,
     /// There is something for catch-up to do.
     pub(crate) work: Notify,
@@ -83,6 +88,7 @@ impl Engine {
             hedges: TokenBudget::new(settings.hedge_budget_percent),
             retries: TokenBudget::new(RETRY_PERCENT),
             memory: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
+            memory_under_lock: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
             backends,
             settings,
             clock,
@@ -97,6 +103,7 @@ impl Engine {
             loaded: Flag::default(),
             seeding_known: AtomicBool::new(false),
             ready: AtomicBool::new(false),
+            journals_known: AtomicBool::new(false),
             closed: Flag::default(),
             work: Notify::new(),
             legs: AtomicUsize::new(0),
@@ -119,6 +126,16 @@ impl Engine {
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawner.spawn(Box::pin(task));
+    }
+
+    /// Backends that answer and whose journals have not been read: they may know of writes that others lack.
+    pub(crate) fn unread_journals(&self) -> Mask {
+        if self.journals_known.load(Ordering::Acquire) {
+            return Mask::NONE;
+        }
+        let unread =
+            self.backends.iter().filter(|backend| !backend.journal_read.load(Ordering::Acquire));
+        unread.filter(|backend| backend.is_in_use()).map(|backend| backend.at).collect()
     }
 
     /// Runs `task` to its end even if the caller goes away.
@@ -181,7 +198,9 @@ impl Engine {
             // Credentials that may not read the probe's key at any time say nothing by being refused.
             Ok(Err(error)) => {
                 let class = backend.store.classify(error).class;
-                class == Class::Answer || (class == Class::Denied && !known)
+                class == Class::Answer
+                    || class == Class::Fault(Fault::Throttled)
+                    || (class == Class::Denied && !known)
             }
             Err(_) => false,
         };
@@ -198,6 +217,10 @@ impl Engine {
             return;
         }
         self.observers.tell(|| Event::ClockAhead { key: key.clone(), stamp });
+        self.remember_ahead(key, stamp);
+    }
+
+    fn remember_ahead(&self, key: &Path, stamp: Stamp) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if ahead.len() >= MOST_AHEAD {
             ahead.pop_first();
@@ -214,7 +237,13 @@ impl Engine {
             .dirt(key)
             .and_then(|dirt| dirt.newest)
             .map(|(order, version, _)| order.max(version));
-        self.clock.tick(ahead.max(marked))
+        let floor = ahead.max(marked);
+        let stamp = self.clock.tick(floor);
+        // Above the clock: the next stamp of this key must be above this one all the same.
+        if floor.is_some_and(|floor| stamp.time() == floor.time().saturating_add(1)) {
+            self.remember_ahead(key, stamp);
+        }
+        stamp
     }
 
     /// Waits until background work should end.

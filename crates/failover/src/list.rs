@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag::label;
 use crate::events::{Event, Operation};
+use crate::health::Evidence;
 use crate::latency::ReadKind;
 
 /// Overlaid keys looked up at once.
@@ -39,6 +40,8 @@ struct Listing {
     /// Incomplete backends whose listings are still to be joined.
     more: Mask,
     failures: Vec<(usize, Error)>,
+    /// The backend was given up sooner than any deadline, because another one can be asked.
+    late: bool,
     began: Instant,
 }
 
@@ -73,6 +76,7 @@ impl Engine {
             asked: Mask::NONE,
             more: Mask::NONE,
             failures: Vec::new(),
+            late: false,
             began: Instant::now(),
         };
         // Boxed, so that not the whole of it is moved for each entry.
@@ -191,7 +195,10 @@ impl Listing {
             self.join(at)?;
         }
         let ordered = backend.lists_in_order();
-        if !ordered && self.returned.is_none() && self.last.is_none() {
+        // From here on keys may come in any order: what was returned so far is at or before the last key, what follows
+        // is remembered one by one.
+        if self.returned.is_none() && (!ordered || !self.more.is_empty()) {
+            self.offset = self.offset.take().max(self.last.take());
             self.returned = Some(BTreeSet::new());
         }
         let prefix = self.prefix.as_ref();
@@ -226,7 +233,6 @@ impl Listing {
             }
             self.more.set(backend.at);
         }
-        self.returned.get_or_insert_default();
         Ok(())
     }
 
@@ -251,14 +257,18 @@ impl Listing {
         let bound = self.bound();
         let Some(source) = &mut self.source else { return Ok(None) };
         let backend = &self.engine.backends[source.at];
-        if source.ahead.is_none() {
+        while source.ahead.is_none() {
             let began = source.fresh.then(Instant::now);
             // What is there already, the rest of a page, needs no timer.
             let entry = match source.ready().await {
                 Some(entry) => entry,
-                None => timeout(bound, source.stream.next())
-                    .await
-                    .unwrap_or_else(|_| Some(Err(CutOff(bound).into_error()))),
+                None => timeout(bound, source.stream.next()).await.unwrap_or_else(|_| {
+                    self.late = source.fresh && bound < self.engine.settings.attempt_deadline;
+                    if self.late {
+                        backend.latencies.record(ReadKind::List, bound);
+                    }
+                    Some(Err(CutOff(bound).into_error()))
+                }),
             };
             if let Some(began) = began
                 && !matches!(entry, Some(Err(_)))
@@ -271,8 +281,7 @@ impl Listing {
                 Some(Err(error)) => return Err(error),
                 Some(Ok(mut object)) => {
                     if is_reserved(&object.location) || source.hidden.contains(&object.location) {
-                        // Passed over by the caller: it wants nothing that it has had.
-                        return Box::pin(self.next()).await;
+                        continue;
                     }
                     relabel(backend, &mut object);
                     source.ahead = Some(object);
@@ -333,8 +342,10 @@ impl Listing {
     /// A backend failed on the way: goes on at another one, or fails.
     async fn failed(&mut self, error: Error) -> Result<()> {
         let Some(source) = self.source.take() else { return Err(error) };
-        let verdict = self.engine.judge(source.at, Operation::List, &error).await;
-        if !verdict.is_fault() {
+        if std::mem::take(&mut self.late) {
+            let backend = &self.engine.backends[source.at];
+            backend.observe(Evidence::Outrun, "its listings are late");
+        } else if !self.engine.judge(source.at, Operation::List, &error).await.is_fault() {
             return Err(error);
         }
         // A joined listing lacks what only this backend has.

@@ -136,6 +136,13 @@ impl Engine {
             let store = std::sync::Arc::clone(&backend.store);
             async move { store.get_opts(key, own).await }
         };
+        // Until every journal has been read, all that answer are asked which version they have.
+        if !self.unread_journals().is_empty()
+            && let Some(Some(at)) = self.latest_of_all(key).await
+            && only.is_none_or(|only| only == at)
+        {
+            return self.read(operation, kind, Some(key), Some(at), true, &call).await;
+        }
         match self.read(operation, kind, Some(key), only, false, &call).await {
             Err(error) if is_stale(&error) => match self.latest_of_all(key).await {
                 Some(Some(at)) if only.is_none_or(|only| only == at) => {

@@ -124,7 +124,7 @@ impl Engine {
         let seen = self.look(key).await;
         let first = seen.first().map(|(_, seen)| seen);
         let same = |seen: &crate::catch_up::Seen| match (first, seen) {
-            (Some(Some((_, Some(a)))), Some((_, Some(b)))) => a.stamp == b.stamp && a.key == b.key,
+            (Some(Some((_, Some(a)))), Some((_, Some(b)))) => a == b,
             (Some(None), None) => true,
             (Some(Some((a, None))), Some((b, None))) => a.size == b.size,
             _ => false,

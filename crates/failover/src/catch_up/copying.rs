@@ -177,7 +177,7 @@ impl Engine {
     ) -> Result<u64> {
         let (attributes, tags) = attributes_of(&read);
         let size = read.meta.size;
-        let _memory = self.take_memory(size).await;
+        let _memory = self.take_memory_under_lock(size).await;
         let body = collect(read, self.settings.stall_deadline).await?;
         if u64::try_from(body.len()).ok() != Some(size) {
             return Err(short());
@@ -195,7 +195,7 @@ impl Engine {
         let store = &self.backends[target].store;
         let limits = store.capabilities().parts;
         let part = limits.part_size_for(size, PART).unwrap_or(PART);
-        let _memory = self.take_memory(part).await;
+        let _memory = self.take_memory_under_lock(part).await;
         let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
         let mut upload = store.put_multipart_opts(to, options).await?;
         let sent = self.send_parts(&mut *upload, read, part, size).await;

@@ -90,7 +90,9 @@ impl Engine {
             .iter()
             .filter(|known| known.marker.acknowledged)
             .max_by_key(|known| known.marker.stamp);
-        let has_newest = |home: usize| newest.is_none_or(|newest| newest.homes.has(home));
+        let has_newest = |home: usize| {
+            newest.is_none_or(|newest| newest.homes.is_empty() || newest.homes.has(home))
+        };
         if !states.iter().any(|state| has_newest(state.at)) {
             return Ok(true);
         }
@@ -308,7 +310,7 @@ impl Engine {
         let mut oldest_first: Vec<&Known> = known.iter().collect();
         oldest_first.sort_by_key(|known| known.marker.stamp);
         for known in oldest_first {
-            let level = known.target.is_none_or(|target| done.is_level(target));
+            let level = known.target.is_some_and(|target| done.is_level(target));
             let needed =
                 self.index.of(&known.marker.key).iter().any(|other| {
                     other.path != known.path && other.marker.stamp < known.marker.stamp
@@ -354,7 +356,7 @@ impl Engine {
         };
         let running = known.iter().any(|known| known.origin == Origin::Running);
         let waiting = known.iter().any(|known| {
-            known.target.is_none_or(|target| self.backends[target].is_in_use())
+            known.target.is_some_and(|target| self.backends[target].is_in_use())
                 && (guarded(known)
                     || self.clock.age(known.marker.stamp) >= joined + CLOCK_MARGIN
                     || known.added.elapsed() >= joined)

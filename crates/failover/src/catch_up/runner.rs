@@ -207,7 +207,8 @@ impl Engine {
     /// Whether a look can change anything now: the data is not known to be level, or a marker can go.
     fn is_worth_a_look(&self, known: &[crate::journal::index::Known]) -> bool {
         let usable = |known: &crate::journal::index::Known| {
-            known.target.is_none_or(|target| self.backends[target].is_in_use())
+            // One that speaks of a backend that is not ours is for those who have that backend.
+            known.target.is_some_and(|target| self.backends[target].is_in_use())
         };
         known.iter().any(|known| usable(known) && (self.is_over(known) || !known.leveled))
     }

@@ -55,7 +55,11 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
         let conflicts = states
             .iter()
             .filter(|state| state.seen.is_some())
-            .filter(|state| inferred || is_conflict(key, state, None, deleted, known))
+            .filter(|state| {
+                inferred
+                    || is_later(state, deleted)
+                    || is_conflict(key, state, None, deleted, known)
+            })
             .map(|state| state.at)
             .collect();
         return Some(Settlement { winner: None, deleted, lagging, conflicts });
@@ -93,9 +97,9 @@ fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
     // there, by somebody who did not know of the marker.
     // Unless an earlier delete may have landed there late: that explains it.
     let late = |at: usize| {
-        known.iter().any(|known| {
-            known.target == Some(at) && known.marker.delete && known.marker.ambiguous
-        })
+        known
+            .iter()
+            .any(|known| known.target == Some(at) && known.marker.delete && known.marker.ambiguous)
     };
     let absent = states.iter().filter(|state| state.seen.is_none() && !late(state.at));
     let inferred = absent
@@ -109,11 +113,21 @@ fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
     }
 }
 
+/// Whether an object was written after its key was deleted, by the provider's clock: an upload that had begun before, or a
+/// copy that carries its source's stamp. The delete wins, but what it kills is kept.
+fn is_later(state: &State<'_>, deleted: Option<Stamp>) -> bool {
+    let deleted = deleted.and_then(|at| i64::try_from(at.unix_millis()).ok());
+    state
+        .seen
+        .zip(deleted)
+        .is_some_and(|((meta, _), deleted)| meta.last_modified.timestamp_millis() > deleted)
+}
+
 /// Whether two backends hold one version.
 fn is_same(a: &State<'_>, b: &State<'_>) -> bool {
     match (a.seen, b.seen) {
         (None, None) => true,
-        (Some((_, Some(a))), Some((_, Some(b)))) => a.stamp == b.stamp && a.key == b.key,
+        (Some((_, Some(a))), Some((_, Some(b)))) => a == b,
         // Without stamps, equal sizes and equal content hashes are the same bytes.
         (Some((a, None)), Some((b, None))) => {
             a.size == b.size && a.e_tag.is_some() && a.e_tag == b.e_tag

@@ -171,6 +171,13 @@ impl Engine {
         self.index.reconcile_home(home, began, &|path| names.contains(path));
         self.observers.markers.set(as_gauge(self.index.len()));
         let markers = u64::try_from(names.len()).unwrap_or(u64::MAX);
+        let all = self.backends.iter().filter(|other| other.at != home);
+        if all
+            .into_iter()
+            .all(|other| other.journal_read.load(std::sync::atomic::Ordering::Acquire))
+        {
+            self.journals_known.store(true, std::sync::atomic::Ordering::Release);
+        }
         if !backend.journal_read.swap(true, std::sync::atomic::Ordering::AcqRel) {
             self.observers.tell(|| Event::JournalRead { backend: backend.id.clone(), markers });
         }

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use lifeboat_core::{BlobStore, Class, Effect, Support, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::put::Body;
 use super::{Done, Write};
@@ -83,6 +83,14 @@ impl Engine {
         };
         if !backend.is_in_use() {
             return undecidable(backend.state().as_str());
+        }
+        // A journal that has not been read may say that this backend lags.
+        for other in self.unread_journals().iter() {
+            let bound = self.settings.attempt_deadline;
+            let read = timeout(bound, self.read_journal(other)).await;
+            if !matches!(read, Ok(Ok(_))) {
+                return undecidable("another backend's journal has not been read yet");
+            }
         }
         let Some(dirt) = self.index.dirt(key) else { return Ok(at) };
         if dirt.busy.has(at) {
@@ -162,7 +170,10 @@ impl Engine {
             let condition =
                 matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
             match verdict.class {
-                Class::Answer | Class::Denied if !condition => return Err(error),
+                Class::Answer | Class::Denied if !condition => {
+                    self.leave_doubt(at, write, may_land).await;
+                    return Err(error);
+                }
                 _ if !may_land && condition && !matches!(mode, PutMode::Create) => {
                     return Err(error);
                 }
@@ -180,6 +191,7 @@ impl Engine {
                     let older = tag
                         .is_some_and(|tag| tag.belongs_to(&write.key) && tag.stamp < write.stamp);
                     if older {
+                        self.leave_doubt(at, write, may_land).await;
                         return Err(error);
                     }
                 }
@@ -194,6 +206,22 @@ impl Engine {
         Err(self.undecided(at, write, open > 0, last).await)
     }
 
+    /// An attempt may still land although the caller is told of a failure: a marker says so until it cannot any more.
+    async fn leave_doubt(self: &Arc<Self>, at: usize, write: &Write, may_land: bool) {
+        if !may_land {
+            return;
+        }
+        let mark = Mark { ambiguous: true, acknowledged: false, confirmed: false, ..write.mark() };
+        let mut draft = self.draft(&mark, at);
+        let until = Instant::now() + self.settings.attempt_deadline;
+        for home in self.in_use().iter().filter(|home| *home != at) {
+            if self.write_marker(&draft, home, until).await {
+                draft.homes.set(home);
+            }
+        }
+        self.enter(&draft, Origin::Ended);
+    }
+
     async fn undecided(
         self: &Arc<Self>,
         at: usize,
@@ -202,18 +230,7 @@ impl Engine {
         last: Option<Error>,
     ) -> Error {
         let effect = if may_land { Effect::Unknown } else { Effect::None };
-        if may_land {
-            let mark =
-                Mark { ambiguous: true, acknowledged: false, confirmed: false, ..write.mark() };
-            let mut draft = self.draft(&mark, at);
-            let until = Instant::now() + self.settings.attempt_deadline;
-            for home in self.in_use().iter().filter(|home| *home != at) {
-                if self.write_marker(&draft, home, until).await {
-                    draft.homes.set(home);
-                }
-            }
-            self.enter(&draft, Origin::Ended);
-        }
+        self.leave_doubt(at, write, may_land).await;
         let mut error = FailoverError::new(Reason::Undecidable, Some(&write.key), effect);
         if let Some(last) = last {
             error = error.failed(&self.backends[at].id, &last);

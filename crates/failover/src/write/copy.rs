@@ -147,6 +147,7 @@ impl Engine {
         // A body that breaks goes on elsewhere, as for any reader.
         let result = crate::body::guard(self, &from, read.at, tag, result);
         let size = result.meta.size;
+        let memory = self.take_memory_under_lock(size).await;
         // The guard has its own bound between two pieces, and then goes on at another backend.
         let body = crate::body::collect(result, self.settings.read_deadline).await?;
         if u64::try_from(body.len()).ok() != Some(size) {
@@ -154,7 +155,6 @@ impl Engine {
         }
         let tags = crate::catch_up::copying::tag_set(tags.as_deref());
         let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
-        let memory = self.take_memory(size).await;
         self.put_locked(to, PutPayload::from_bytes(body), options, memory).await.map(|_| ())
     }
 }

@@ -242,6 +242,8 @@ impl Engine {
             (refusal, _) => refusal.is_some(),
         };
         if refused || tally.confirmed.len() < self.settings.min_copies {
+            // Legs that are given up here may still land.
+            tally.may_land |= pending;
             return Err(self.fail(&write, tally, &beside, until).await);
         }
         let confirmed = tally.has();
@@ -249,8 +251,12 @@ impl Engine {
         let recorded = self.record(&write, drafts, beside, confirmed, until).await;
         let recorded = match recorded {
             Ok(drafts) => drafts,
-            Err(error) => {
-                self.keep_going(write, legs, Vec::new());
+            Err((error, drafts)) => {
+                for draft in &drafts {
+                    let running = pending.has(draft.target);
+                    self.enter(draft, if running { Origin::Running } else { Origin::Ended });
+                }
+                self.keep_going(write, legs, drafts);
                 return Err(error);
             }
         };
@@ -264,7 +270,10 @@ impl Engine {
         if !recorded.is_empty() {
             self.work.notify_one();
         }
-        for at in pending.iter() {
+        // Without patience to speak of, nobody was slow; and a large body takes its time.
+        let patient = self.settings.slow_after >= self.settings.rescue_after;
+        let small = Self::body_time(write.size) < self.settings.slow_after;
+        for at in pending.iter().filter(|_| patient && small) {
             self.backends[at]
                 .observe(Evidence::Outrun, "writes were confirmed elsewhere long before");
         }
@@ -315,18 +324,20 @@ impl Engine {
         beside: Vec<Draft>,
         confirmed: Mask,
         until: Instant,
-    ) -> Result<Vec<Draft>> {
+    ) -> std::result::Result<Vec<Draft>, (object_store::Error, Vec<Draft>)> {
         let bound = until.max(Instant::now() + self.settings.attempt_deadline);
         let mut lost = Mask::NONE;
         loop {
             let homes = confirmed.without(lost);
             if homes.len() < self.settings.min_copies {
-                for draft in beside.iter().chain(&drafts).filter(|draft| !draft.homes.is_empty()) {
-                    self.enter(draft, Origin::Ended);
-                }
                 let error =
                     FailoverError::new(Reason::NotRecorded, Some(&write.key), Effect::Unknown);
-                return Err(error.into());
+                let spare = beside.into_iter().filter(|spare| {
+                    !spare.homes.is_empty() && !drafts.iter().any(|draft| draft.path == spare.path)
+                });
+                let spare: Vec<Draft> = spare.collect();
+                drafts.extend(spare);
+                return Err((error.into(), drafts));
             }
             for target in lost.iter() {
                 if !drafts.iter().any(|draft| draft.target == target) {
@@ -410,11 +421,18 @@ impl Engine {
     ) -> object_store::Error {
         let mut touched = tally.has();
         touched |= tally.may_land;
-        let effect = if touched.is_empty() { Effect::None } else { Effect::Unknown };
+        let mut effect = if touched.is_empty() { Effect::None } else { Effect::Unknown };
         if touched.is_empty() {
             for draft in beside.iter().filter(|draft| !draft.homes.is_empty()) {
                 self.enter(draft, Origin::Ended);
-                self.discard(write.key.clone(), draft.path.clone());
+                let known = self.index.of(&write.key).into_iter();
+                let known = known.filter(|known| known.path == draft.path);
+                for known in known.collect::<Vec<_>>() {
+                    // While the marker is there, it acts as if the write had been made.
+                    if !self.remove_marker(&known).await {
+                        effect = Effect::Unknown;
+                    }
+                }
             }
         } else {
             self.leave_traces(write, &tally, beside, touched, until).await;

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result, TagSet,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Write, leg};
 use crate::backend::Mask;
@@ -44,11 +44,20 @@ pub(crate) fn strip(attributes: &mut Attributes) -> Option<VersionTag> {
 impl Engine {
     /// Takes memory for a body; waits while other writes hold too much.
     pub(crate) async fn take_memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.take_from(&self.memory, bytes).await
+    }
+
+    /// The same for whoever holds a key's lock.
+    pub(crate) async fn take_memory_under_lock(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.take_from(&self.memory_under_lock, bytes).await
+    }
+
+    async fn take_from(&self, memory: &Arc<Semaphore>, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let all = (self.settings.memory >> 10).max(1);
         let wanted = (bytes.div_ceil(1 << 10)).min(all);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         // Never closed: none is never returned.
-        Arc::clone(&self.memory).acquire_many_owned(wanted).await.ok()
+        Arc::clone(memory).acquire_many_owned(wanted).await.ok()
     }
 
     /// Puts, whatever the mode.
