@@ -2,7 +2,7 @@
 //! either of its backends comes and goes. Whoever comes after it finds everything that was acknowledged, the journal drains, and both
 //! sides become equal.
 //!
-//! `LIFEBOAT_KILLS=n` asks for n random kills in each lane; three is the default.
+//! `LIFEBOAT_KILLS=n` asks for n random kills in each lane; one is the default.
 #![cfg(unix)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ use tokio::process::Command;
 /// Asks for more kills.
 const SWITCH: &str = "LIFEBOAT_KILLS";
 /// Random kills in a lane.
-const KILLS: u64 = 3;
+const KILLS: u64 = 1;
 /// The longest that a writer waits for the step at which it dies, before it is killed from outside.
 const LONGEST_LIFE: Duration = Duration::from_secs(6);
 /// How often a backend comes or goes.
@@ -50,6 +50,8 @@ struct Lane {
     acknowledged: u64,
     diverted: u64,
     differing: usize,
+    /// What the writer said in this life, and what was found after it; for the report of a failure.
+    story: Vec<String>,
     /// Reads that were refused until catch-up was done.
     refused: usize,
 }
@@ -76,6 +78,7 @@ impl Lane {
             acknowledged: 0,
             diverted: 0,
             differing: 0,
+            story: Vec::new(),
             refused: 0,
         }
     }
@@ -97,6 +100,7 @@ impl Lane {
         command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut writer = command.spawn().unwrap();
         let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        self.story.clear();
         let mut random = StdRng::seed_from_u64(seed);
         let life = match step {
             Some(_) => LONGEST_LIFE,
@@ -137,6 +141,7 @@ impl Lane {
     }
 
     fn note(&mut self, line: &str) {
+        self.story.push(line.to_owned());
         let words: Vec<&str> = line.split(' ').collect();
         let [what, worker, number, serial] = words[..] else { panic!("the writer said {line}") };
         let at = (worker.parse().unwrap(), number.parse().unwrap());
@@ -156,6 +161,7 @@ impl Lane {
     async fn examine(&mut self) {
         let failover = writer::failover(&self.sites, self.intent, |_, _, _| {});
         failover.loaded().await;
+        self.remember(&failover).await;
         let early = self.read(&failover, "before catch-up").await;
         self.refused += self.allowed.len() - early.len();
         self.drain(&failover).await;
@@ -176,6 +182,24 @@ impl Lane {
         failover.close().await;
     }
 
+    /// Keeps what each side and the journal hold, before anything is changed.
+    async fn remember(&mut self, failover: &Failover) {
+        for side in &self.sides {
+            for (key, bytes) in contents(&*side.store).await {
+                self.story.push(format!("{key} is {:?} at {}", serial_of(&bytes), side.site.kind));
+            }
+        }
+        let markers = failover.journal().await.unwrap_or_default();
+        self.story.extend(markers.iter().map(|marker| format!("{} has {marker:?}", marker.key)));
+    }
+
+    /// All that is known of a key in this life.
+    fn story_of(&self, (worker, number): (usize, usize)) -> String {
+        let (said, seen) = (format!(" {worker} {number} "), key(worker, number).to_string());
+        let about = |line: &&String| line.contains(&said) || line.starts_with(&seen);
+        self.story.iter().filter(about).cloned().collect::<Vec<_>>().join("\n")
+    }
+
     async fn read(&self, failover: &Failover, when: &str) -> BTreeMap<(usize, usize), u64> {
         let mut found = BTreeMap::new();
         for (at, allowed) in &self.allowed {
@@ -193,7 +217,8 @@ impl Lane {
             let kill = self.kills.last();
             assert!(
                 allowed.contains(&serial),
-                "{kill:?}, {when}: {key} is {serial}, may be {allowed:?}"
+                "{kill:?}, {when}: {key} is {serial}, may be {allowed:?}\n{}",
+                self.story_of(*at)
             );
             found.insert(*at, serial);
         }

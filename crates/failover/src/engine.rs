@@ -16,7 +16,7 @@ use crate::backend::{Backend, Mask};
 use crate::clock::HybridClock;
 use crate::events::{Event, Operation};
 use crate::flag::Flag;
-use crate::health::Evidence;
+use crate::health::{Evidence, HealthState};
 use crate::journal::index::Index;
 use crate::locks::KeyLocks;
 use crate::observe::Observers;
@@ -135,7 +135,13 @@ impl Engine {
         }
         let unread =
             self.backends.iter().filter(|backend| !backend.journal_read.load(Ordering::Acquire));
-        unread.filter(|backend| backend.is_in_use()).map(|backend| backend.at).collect()
+        // One that has given no sign at all is suspect by now, and is not waited for.
+        let silent =
+            |backend: &Backend| backend.answers() == 0 && backend.state() == HealthState::Suspect;
+        unread
+            .filter(|backend| backend.is_in_use() && !silent(backend))
+            .map(|backend| backend.at)
+            .collect()
     }
 
     /// Runs `task` to its end even if the caller goes away.

@@ -101,6 +101,7 @@ async fn t26_body_that_breaks_continues_elsewhere_only_in_the_same_version() {
     assert_eq!(process.get(&key()).await.unwrap(), "0123456789", "the same version is at b1");
     // Another version at b1, and nobody knows.
     lab.backends[1].write_directly(&key(), "abcdefghij");
+    process.recover(0).await;
     process.strike(0, &[Operation::Get], &key(), broken());
     let read = process.get(&key()).await;
     assert!(matches!(read.as_deref(), Err(_) | Ok("0123456789")), "{read:?} is a mixture");

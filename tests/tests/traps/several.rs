@@ -185,18 +185,17 @@ async fn t35_repair_leaves_the_markers_of_a_running_operation_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn joining_rule_lets_writes_to_a_dirty_target_leave_markers_even_when_confirmed() {
+async fn t06_joining_rule_lets_writes_of_a_dirty_key_leave_markers_even_when_confirmed() {
     let lab = Lab::without_conditions(2);
     let (one, other) = (lab.process(1), lab.process(2));
     one.refuse(0);
     one.put(&key(), "v1").await.unwrap().unwrap();
     sleep(lab.settings.journal_poll * 2).await;
-    // `other` reaches b0 all the time, and knows by now that b0 has markers.
+    // `other` reaches b0 all the time, and knows by now that the key has a marker for b0.
     let before = lab.markers(1).len();
-    let elsewhere = Path::from("data/elsewhere");
-    other.put(&elsewhere, "x").await.unwrap().unwrap();
-    assert_eq!(lab.at(0, &elsewhere).as_deref(), Some("x"));
+    other.put(&key(), "v2").await.unwrap().unwrap();
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
     assert!(lab.markers(1).len() > before, "confirmed, and marked all the same");
     one.recover(0).await;
-    lab.expect_everywhere(&[&one, &other], &elsewhere, Some("x")).await;
+    lab.expect_everywhere(&[&one, &other], &key(), Some("v2")).await;
 }

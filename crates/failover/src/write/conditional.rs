@@ -85,7 +85,7 @@ impl Engine {
             return undecidable(backend.state().as_str());
         }
         // A journal that has not been read may say that this backend lags.
-        for other in self.unread_journals().iter() {
+        for other in self.unread_journals().without(passed).without(Mask::only(at)).iter() {
             let bound = self.settings.attempt_deadline;
             let read = timeout(bound, self.read_journal(other)).await;
             if !matches!(read, Ok(Ok(_))) {

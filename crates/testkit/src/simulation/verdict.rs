@@ -300,7 +300,8 @@ fn judge_foreign(
         };
         // One stranger may overwrite another.
         let stranger = successor.is_some_and(|value| value >= FOREIGN);
-        if !stranger && !writes.iter().any(after) {
+        let under_way = next.sent <= *at;
+        if !stranger && !under_way && !writes.iter().any(after) {
             wrong.push(format!(
                 "someone else's {value} of {key} on backend {backend} was overwritten with \
                  {successor:?} at {} and not kept",
