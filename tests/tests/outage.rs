@@ -90,16 +90,16 @@ async fn outage(primary: (Kind, ServerKind), replica: (Kind, ServerKind), end: E
     let (_replica, second) = start(replica.0, replica.1).await;
     let connect = |site: &Site| -> Arc<dyn BlobStore> { site.connect().unwrap().0 };
     let plan = plan();
-    let served = Arc::new(Served::default());
+    let watching = Arc::new(Served::default());
     let failover = Failover::builder()
         .settings(settings(plan.length))
-        .observer(served.clone())
+        .observer(watching.clone())
         .observer(Arc::new(Narrator(Instant::now())))
         .seeded_backend(connect(&first))
         .seeded_backend(connect(&second))
         .build()
         .unwrap();
-    let subject = Watched::new(failover.clone(), served);
+    let subject = Watched::new(failover.clone(), watching);
     let breaker = Signals { server: Mutex::new(server), end };
     let sides = [connect(&first), connect(&second)];
     let sides: Vec<&dyn ObjectStore> = sides.iter().map(|side| &**side as _).collect();

@@ -104,8 +104,7 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process
         // knows that it has.
-        let always =
-            |at: usize| plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
+        let always = |at: usize| plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
         let first = record.incarnation == 0 && plan.loss.is_none();
         let could = (first && backends.clone().any(always)) || plan.episodes.is_empty();
         return could.then(|| "a read failed although one backend was always fine".to_owned());
@@ -207,9 +206,9 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
     }
     for (key, known) in client.model.keys() {
         let (expected, since) = known.expected();
-        let certain = known.certain().filter(|_| {
-            !state.disturbed.contains(key) && !world.overrun(key, &expected, since)
-        });
+        let certain = known
+            .certain()
+            .filter(|_| !state.disturbed.contains(key) && !world.overrun(key, &expected, since));
         match certain {
             Some(Some(_)) if !keys.contains(key) => {
                 return Some(format!("{key} is missing in a listing"));

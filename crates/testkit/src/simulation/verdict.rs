@@ -202,12 +202,7 @@ fn judge_shared(
 }
 
 /// Whether another process may have replaced a write, with something that is itself in no order with what is there.
-fn replaced(
-    world: &World,
-    writes: &[Write<'_>],
-    there: &[&Write<'_>],
-    lost: &Write<'_>,
-) -> bool {
+fn replaced(world: &World, writes: &[Write<'_>], there: &[&Write<'_>], lost: &Write<'_>) -> bool {
     writes.iter().any(|write| {
         let other = (write.record.process, write.record.incarnation)
             != (lost.record.process, lost.record.incarnation);
