@@ -96,6 +96,11 @@ impl Engine {
         if !states.iter().any(|state| has_newest(state.at)) {
             return Ok(true);
         }
+        // Its home may have lost it to an older request that landed late, while another backend still holds it.
+        let holds = |state: &State<'_>| holds_marked(key, state, newest);
+        if states.len() < self.backends.len() && !states.iter().any(holds) {
+            return Ok(true);
+        }
         let Some(mut settlement) = settle(key, &states, known) else {
             return Ok(true);
         };
@@ -317,14 +322,25 @@ impl Engine {
                 });
             // What stands in for a write speaks only where the write itself was seen.
             let homeless = known.homes.is_empty();
-            let seen = homeless || known.homes.iter().any(|home| done.is_level(home));
-            let over = self.is_over(known) || done.landed.contains(&known.path);
+            let seen = if homeless {
+                done.level.len() > 1
+            } else {
+                known.homes.iter().any(|home| done.is_level(home))
+            };
+            let landed = done.landed.contains(&known.path) && self.is_guarded(known);
+            let over = landed || self.is_over(known);
             if level && seen && !needed && over && self.remove_marker(known).await {
                 done.removed += 1;
             } else {
                 done.left += 1;
             }
         }
+    }
+
+    /// Whether what catch-up sends to the marked target bears a condition that the target enforces.
+    fn is_guarded(&self, known: &Known) -> bool {
+        !known.marker.delete
+            && known.target.is_some_and(|target| self.backends[target].enforces_conditions())
     }
 
     /// Whether no request of the marked write can still land.
@@ -336,7 +352,11 @@ impl Engine {
             Origin::Running => false,
             Origin::Ended => !known.marker.ambiguous || known.landed || !quarantined,
             // Of another process: a marker that was written after the data belongs to a write that is over.
-            Origin::Foreign => (known.marker.confirmed && !known.marker.ambiguous) || !quarantined,
+            // But a catch-up of that process may have had a request on its way, which only a condition stops.
+            Origin::Foreign => {
+                let told = known.marker.confirmed && !known.marker.ambiguous;
+                (told && self.is_guarded(known)) || !quarantined
+            }
         }
     }
 
@@ -391,6 +411,19 @@ impl Engine {
         tracing::warn!(%key, %kept_at, "two versions competed; the loser was kept");
         self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
         Ok(())
+    }
+}
+
+/// Whether a backend holds the state that the newest acknowledged marker speaks of, or a later one.
+fn holds_marked(key: &Path, state: &State<'_>, newest: Option<&Known>) -> bool {
+    let Some(Known { marker, .. }) = newest else { return true };
+    match state.seen {
+        None => marker.delete,
+        Some((_, None)) => false,
+        Some((_, Some(tag))) => {
+            (tag.belongs_to(key) && tag.stamp >= marker.stamp)
+                || (!marker.delete && tag.stamp == marker.version_stamp())
+        }
     }
 }
 
