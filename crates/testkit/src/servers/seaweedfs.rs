@@ -16,6 +16,10 @@ const LAST_PORT: u16 = 32_768;
 /// How many pairs of ports are tried; about four in ten first ports leave room for the second.
 const PORT_TRIES: usize = 64;
 
+/// Volumes that the server may make. Each bucket takes one of its own, and left to itself the server allows one for every
+/// 128 MB of free disk: a suite with many small buckets runs out of them on a small disk.
+const VOLUMES: u32 = 10_000;
+
 /// The bucket that readiness is proved with; it is removed again.
 const SCRATCH: &str = "lifeboat-ready";
 
@@ -43,6 +47,7 @@ pub(super) fn plan(installed: &Path, data: &Path) -> Result<Plan> {
         format!("-s3.localSocket={}", path(&data.join("s3.sock"))),
         format!("-master.port={master}"),
         format!("-master.port.grpc={master_grpc}"),
+        format!("-volume.max={VOLUMES}"),
         format!("-volume.port={volume}"),
         format!("-volume.port.grpc={volume_grpc}"),
         format!("-filer.port={filer}"),
