@@ -3,6 +3,7 @@
 //! The servers are started by `cargo testbed test`; see the repository's README.
 
 pub mod deviations;
+pub mod simulated;
 mod stores;
 pub mod tapped;
 pub mod writer;

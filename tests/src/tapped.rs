@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lifeboat::BlobStore;
-use lifeboat_core::{Capabilities, CapabilityReport, Identity, Probe, Verdict};
+use lifeboat_core::{BucketRules, Capabilities, CapabilityReport, Identity, Probe, Verdict};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
@@ -190,6 +190,10 @@ impl BlobStore for Tapped {
 
     async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
         self.inner().confirm_capabilities().await
+    }
+
+    async fn bucket_rules(&self, prefix: &Path) -> BucketRules {
+        self.inner().bucket_rules(prefix).await
     }
 
     async fn probe(&self) -> Result<Probe> {

@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use lifeboat::BlobStore;
-use lifeboat_core::is_reserved;
+use lifeboat_core::{VersionTag, is_reserved};
 use lifeboat_failover::{Failover, FailoverError, HealthState, Reason};
 use lifeboat_testkit::proxy::{Fault, FaultProxy};
 use lifeboat_tests::writer::{self, INTENT, KEYS, KILL_AT, PLACES, SEED, WORKERS, key, serial_of};
@@ -39,6 +40,32 @@ const DRAINS_WITHIN: Duration = Duration::from_secs(30);
 /// Serials that a key may show; 0 for none. The last acknowledged one, and all that may have happened since.
 type Allowed = BTreeMap<(usize, usize), BTreeSet<u64>>;
 
+/// Lines with their times.
+#[derive(Debug, Clone, Default)]
+struct Story(Arc<Mutex<Vec<(SystemTime, String)>>>);
+
+impl Story {
+    fn add(&self, line: String) {
+        self.0.lock().unwrap().push((SystemTime::now(), line));
+    }
+
+    /// Where lives begin, and what concerns a key.
+    fn about(&self, worker: usize, number: usize) -> String {
+        let (said, seen) = (format!(" {worker} {number} "), key(worker, number).to_string());
+        let about = |line: &str| {
+            !line.contains('/') && !line.starts_with(['b', 'd', 'f'])
+                || line.contains(&said)
+                || line.starts_with(&seen)
+        };
+        let lines = self.0.lock().unwrap();
+        let lines = lines.iter().filter(|(_, line)| about(line)).map(|(at, line)| {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            format!("{:.3} {line}", since.as_secs_f64())
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
 /// Two buckets, and who may know what is in them.
 struct Lane {
     sides: [TestStore; 2],
@@ -50,8 +77,8 @@ struct Lane {
     acknowledged: u64,
     diverted: u64,
     differing: usize,
-    /// What the writer said in this life, and what was found after it; for the report of a failure.
-    story: Vec<String>,
+    /// What the writers said, what was found after them, and what the examiners did; for the report of a failure.
+    story: Story,
     /// Reads that were refused until catch-up was done.
     refused: usize,
 }
@@ -78,7 +105,7 @@ impl Lane {
             acknowledged: 0,
             diverted: 0,
             differing: 0,
-            story: Vec::new(),
+            story: Story::default(),
             refused: 0,
         }
     }
@@ -100,7 +127,7 @@ impl Lane {
         command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut writer = command.spawn().unwrap();
         let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
-        self.story.clear();
+        self.story.add(format!("life {seed}, {step:?}"));
         let mut random = StdRng::seed_from_u64(seed);
         let life = match step {
             Some(_) => LONGEST_LIFE,
@@ -141,7 +168,7 @@ impl Lane {
     }
 
     fn note(&mut self, line: &str) {
-        self.story.push(line.to_owned());
+        self.story.add(line.to_owned());
         let words: Vec<&str> = line.split(' ').collect();
         let [what, worker, number, serial] = words[..] else { panic!("the writer said {line}") };
         let at = (worker.parse().unwrap(), number.parse().unwrap());
@@ -159,7 +186,11 @@ impl Lane {
 
     /// Whoever comes after it.
     async fn examine(&mut self) {
-        let failover = writer::failover(&self.sites, self.intent, |_, _, _| {});
+        self.story.add("the writer is dead".into());
+        let story = self.story.clone();
+        let tap =
+            move |moment, step, key: &Path| story.add(format!("{key} sees {moment:?} {step:?}"));
+        let failover = writer::failover(&self.sites, self.intent, tap);
         failover.loaded().await;
         self.remember(&failover).await;
         let early = self.read(&failover, "before catch-up").await;
@@ -183,21 +214,33 @@ impl Lane {
     }
 
     /// Keeps what each side and the journal hold, before anything is changed.
-    async fn remember(&mut self, failover: &Failover) {
+    async fn remember(&self, failover: &Failover) {
         for side in &self.sides {
             for (key, bytes) in contents(&*side.store).await {
-                self.story.push(format!("{key} is {:?} at {}", serial_of(&bytes), side.site.kind));
+                self.story.add(format!("{key} is {:?} at {}", serial_of(&bytes), side.site.kind));
             }
         }
-        let markers = failover.journal().await.unwrap_or_default();
-        self.story.extend(markers.iter().map(|marker| format!("{} has {marker:?}", marker.key)));
+        for marker in failover.journal().await.unwrap_or_default() {
+            self.story.add(format!("{} has {marker:?}", marker.key));
+        }
     }
 
-    /// All that is known of a key in this life.
-    fn story_of(&self, (worker, number): (usize, usize)) -> String {
-        let (said, seen) = (format!(" {worker} {number} "), key(worker, number).to_string());
-        let about = |line: &&String| line.contains(&said) || line.starts_with(&seen);
-        self.story.iter().filter(about).cloned().collect::<Vec<_>>().join("\n")
+    /// All that is known of a key, and what both sides hold now.
+    async fn story_of(&self, (worker, number): (usize, usize)) -> String {
+        let key = key(worker, number);
+        for side in &self.sides {
+            let kind = side.site.kind;
+            let line = match side.store.get(&key).await {
+                Ok(found) => {
+                    let (meta, tag) = (found.meta.clone(), VersionTag::of(&found.attributes));
+                    let serial = found.bytes().await.map(|bytes| serial_of(&bytes));
+                    format!("{key} is now {serial:?} at {kind}: {tag:?}, {meta:?}")
+                }
+                Err(error) => format!("{key} is now nothing at {kind}: {error}"),
+            };
+            self.story.add(line);
+        }
+        self.story.about(worker, number)
     }
 
     async fn read(&self, failover: &Failover, when: &str) -> BTreeMap<(usize, usize), u64> {
@@ -215,11 +258,10 @@ impl Lane {
                 Err(error) => panic!("{key} cannot be read {when}: {error}"),
             };
             let kill = self.kills.last();
-            assert!(
-                allowed.contains(&serial),
-                "{kill:?}, {when}: {key} is {serial}, may be {allowed:?}\n{}",
-                self.story_of(*at)
-            );
+            if !allowed.contains(&serial) {
+                let story = self.story_of(*at).await;
+                panic!("{kill:?}, {when}: {key} is {serial}, may be {allowed:?}\n{story}");
+            }
             found.insert(*at, serial);
         }
         found

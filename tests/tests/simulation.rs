@@ -7,35 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
-use lifeboat_core::{AnyStore, Capabilities, Identity, PartLimits, Support};
-use lifeboat_failover::{Clock, Failover, Settings, Spawner};
-use lifeboat_testkit::simulation::{
-    Campaign, Conditions, Effort, Order, ProcessContext, Profile, Running, SimClock, SimSpawner,
-    simulate,
-};
+use lifeboat_failover::{Failover, Settings};
+use lifeboat_testkit::simulation::{Campaign, Effort, ProcessContext, Profile, Running, simulate};
+use lifeboat_tests::simulated::{backend, fast, process};
 use object_store::ObjectStore;
 
 /// Seeds of the fast suite.
 const SEEDS: u64 = 2_000;
-
-#[derive(Debug)]
-struct ClockOf(SimClock);
-
-impl Clock for ClockOf {
-    fn unix_millis(&self) -> u64 {
-        self.0.unix_millis()
-    }
-}
-
-#[derive(Debug)]
-struct SpawnerOf(SimSpawner);
-
-impl Spawner for SpawnerOf {
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task);
-    }
-}
 
 struct Process(Failover);
 
@@ -56,23 +34,11 @@ impl Running for Process {
     }
 }
 
-/// The defaults, some ten times faster, so that a seed is a matter of minutes.
+/// As fast as in the traps; nothing waits for its turn.
 fn settings() -> Settings {
-    let mut settings = Settings::default();
-    settings.slow_after = Duration::from_millis(500);
-    settings.read_deadline = Duration::from_secs(8);
-    settings.write_deadline = Duration::from_secs(10);
-    settings.attempt_deadline = Duration::from_secs(2);
-    settings.stall_deadline = Duration::from_secs(2);
-    settings.settling = Duration::from_secs(2);
-    settings.journal_poll = Duration::from_secs(2);
-    settings.quarantine = Duration::from_mins(1);
-    settings.settle_after = Duration::from_secs(1);
+    let mut settings = fast();
     settings.settle_rate = 1_000;
     settings.catch_up_rate = 10_000;
-    settings.health.probe_initial = Duration::from_millis(500);
-    settings.health.probe_max = Duration::from_secs(2);
-    settings.health.probe_deadline = Duration::from_secs(1);
     settings
 }
 
@@ -84,30 +50,12 @@ fn profile() -> Profile {
     profile
 }
 
-/// What the catalogue would say of a backend.
-fn capabilities(context: &ProcessContext, backend: usize) -> Capabilities {
-    let settings = context.backends[backend].settings();
-    let conditions = Support::from(settings.conditions == Conditions::Enforced);
-    let mut capabilities = Capabilities::CONSERVATIVE;
-    capabilities.create_if_absent = conditions;
-    capabilities.compare_and_swap = conditions;
-    capabilities.user_metadata = Support::Yes;
-    capabilities.ordered_listing = Support::from(settings.order == Order::Bytes);
-    capabilities.parts = PartLimits::NONE;
-    capabilities
-}
-
 fn failover(context: &ProcessContext) -> Arc<dyn Running> {
-    let mut builder = Failover::builder()
-        .settings(settings())
-        .clock(Arc::new(ClockOf(context.clock.clone())))
-        .spawner(Arc::new(SpawnerOf(context.spawner.clone())))
-        .seed(context.seed);
-    for (number, store) in context.stores.iter().enumerate() {
-        let identity = Identity::new("sim", "", format!("b{number}"));
-        let store = AnyStore::new(Arc::clone(store), identity);
+    let (clock, spawner) = (context.clock.clone(), context.spawner.clone());
+    let mut builder = process(settings(), clock, spawner).seed(context.seed);
+    for (store, seen) in context.stores.iter().zip(&context.backends) {
         // All of them were empty when the application was set up.
-        builder = builder.seeded_backend(store.with_capabilities(capabilities(context, number)));
+        builder = builder.seeded_backend(backend(Arc::clone(store), seen));
     }
     Arc::new(Process(builder.build().unwrap()))
 }

@@ -3,24 +3,14 @@
 //! then aborts its uploads as after any other failure.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use lifeboat::{
-    BlobStore, Capabilities, CapabilityReport, Error, ErrorKind, Identity, Probe, Verdict,
-};
-use object_store::multipart::MultipartStore;
+use lifeboat::{BlobStore, Error, ErrorKind, forward_blob_store, forward_object_store};
 use object_store::path::Path;
-use object_store::signer::Signer;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectMeta, Result};
 use tokio::sync::watch;
 
 use crate::exit::Exit;
@@ -146,25 +136,9 @@ impl fmt::Display for Interruptible {
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Interruptible {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
+forward_object_store! {
+    Interruptible => inner:
+    put_opts put_multipart_opts get_ranges delete_stream list_with_delimiter copy_opts rename_opts;
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let mut result = tokio::select! {
@@ -185,17 +159,6 @@ impl ObjectStore for Interruptible {
         Ok(result)
     }
 
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let listing = match &self.only {
             Some(object) => stream::iter([Ok(object.clone())]).boxed(),
@@ -211,57 +174,15 @@ impl ObjectStore for Interruptible {
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.interrupt.guard(self.inner.list_with_offset(prefix, offset))
     }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.inner.rename_opts(from, to, options).await
-    }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl BlobStore for Interruptible {
-    fn identity(&self) -> &Identity {
-        self.inner.identity()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-
-    async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
-        self.inner.confirm_capabilities().await
-    }
-
-    async fn probe(&self) -> Result<Probe> {
-        self.inner.probe().await
-    }
-
-    fn classify(&self, error: &object_store::Error) -> Verdict {
-        self.inner.classify(error)
-    }
-
-    fn signer(&self) -> Option<Arc<dyn Signer>> {
-        self.inner.signer()
-    }
-
-    fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
-        self.inner.multipart_store()
-    }
-}
+forward_blob_store!([] Interruptible, this => this.inner);
 
 #[cfg(test)]
 mod tests {
-    use lifeboat::AnyStore;
-    use object_store::ObjectStoreExt;
+    use lifeboat::{AnyStore, Identity};
     use object_store::memory::InMemory;
+    use object_store::{ObjectStore, ObjectStoreExt};
 
     use super::*;
 

@@ -1,25 +1,20 @@
 //! Makes any `ObjectStore` a `BlobStore`.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
+use object_store::{Error, GetOptions, ObjectStore, PutOptions, PutPayload, PutResult, Result};
 
 use crate::conditions::{self, ConditionGate, Trust};
 use crate::reserved::RESERVED_PREFIX;
 use crate::{
-    BlobStore, Capabilities, CapabilityReport, Identity, Probe, Support, Verdict, classify_default,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Identity, Probe, Support, Verdict,
+    classify_default, forward_object_store,
 };
 
 /// Any [`ObjectStore`], an `Arc<dyn ObjectStore>` included, as a [`BlobStore`].
@@ -92,9 +87,11 @@ impl fmt::Display for AnyStore {
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for AnyStore {
+forward_object_store! {
+    AnyStore => inner:
+    put_multipart_opts get_opts get_ranges delete_stream list list_with_offset list_with_delimiter copy_opts
+    rename_opts;
+
     async fn put_opts(
         &self,
         location: &Path,
@@ -103,53 +100,6 @@ impl ObjectStore for AnyStore {
     ) -> Result<PutResult> {
         self.gate.admit(&self.inner, &classify_default, &options.mode).await?;
         self.inner.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.inner.rename_opts(from, to, options).await
     }
 }
 
@@ -171,6 +121,10 @@ impl BlobStore for AnyStore {
         let report = conditions::probe_capabilities(&self.inner, &classify_default).await?;
         self.gate.remember(report.conditions);
         Ok(report)
+    }
+
+    async fn bucket_rules(&self, _: &Path) -> BucketRules {
+        BucketRules::unknown("the store cannot be asked")
     }
 
     async fn probe(&self) -> Result<Probe> {

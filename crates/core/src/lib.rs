@@ -29,10 +29,13 @@
 //! are. The crate `lifeboat` puts everything together.
 
 mod adapter;
+mod bucket;
 mod capabilities;
 mod class;
 pub mod conditions;
 mod error;
+#[doc(hidden)]
+pub mod forward;
 pub mod http;
 mod identity;
 mod prefix;
@@ -41,6 +44,7 @@ pub mod stamp;
 mod store;
 
 pub use adapter::AnyStore;
+pub use bucket::{BucketRule, BucketRules};
 pub use capabilities::{Capabilities, PartLimits, Support};
 pub use class::{Class, Effect, Fault, Verdict, causes, classify_default};
 pub use conditions::CapabilityReport;

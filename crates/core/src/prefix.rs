@@ -1,24 +1,20 @@
 //! A part of a bucket as a backend of its own.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::signer::{Method, SignedUrlOptions, Signer, Url};
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result,
-};
+use object_store::{Error, MultipartId, PutMultipartOptions, PutPayload, PutResult, Result};
 
-use crate::{BlobStore, Capabilities, CapabilityReport, Identity, Probe, Verdict};
+use crate::{
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Identity, Probe, Verdict,
+    forward_object_store,
+};
 
 /// Everything under one prefix of a [`BlobStore`], as a [`BlobStore`] whose keys lack the prefix.
 ///
@@ -53,65 +49,7 @@ impl fmt::Display for Prefixed {
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Prefixed {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        self.store.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.store.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.store.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.store.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.store.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.store.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.store.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.store.rename_opts(from, to, options).await
-    }
-}
+forward_object_store!(Prefixed => store);
 
 #[async_trait]
 impl BlobStore for Prefixed {
@@ -125,6 +63,10 @@ impl BlobStore for Prefixed {
 
     async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
         self.whole.confirm_capabilities().await
+    }
+
+    async fn bucket_rules(&self, prefix: &Path) -> BucketRules {
+        self.whole.bucket_rules(&full_path(&self.prefix, prefix)).await
     }
 
     async fn probe(&self) -> Result<Probe> {

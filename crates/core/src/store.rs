@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::multipart::MultipartStore;
+use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{ObjectStore, Result};
 
-use crate::{Capabilities, CapabilityReport, Identity, Verdict};
+use crate::{BucketRules, Capabilities, CapabilityReport, Identity, Verdict, forward_blob_store};
 
 /// What a successful [`BlobStore::probe`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +49,10 @@ pub trait BlobStore: ObjectStore {
     /// A dropped future may leave up to five tiny objects under the reserved prefix.
     async fn confirm_capabilities(&self) -> Result<CapabilityReport>;
 
+    /// Asks what the bucket by itself does to objects under `prefix`. Reads only; what the provider is not asked, does not
+    /// say, or keeps from these credentials is unknown.
+    async fn bucket_rules(&self, prefix: &Path) -> BucketRules;
+
     /// Sends the cheapest request that proves that the data path serves: a GET of one key.
     ///
     /// A missing key is a proof; a missing bucket is not.
@@ -69,41 +74,5 @@ pub trait BlobStore: ObjectStore {
     fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>>;
 }
 
-macro_rules! forward {
-    ($pointer:ident) => {
-        #[async_trait]
-        #[deny(clippy::missing_trait_methods)]
-        impl<T: BlobStore + ?Sized> BlobStore for $pointer<T> {
-            fn identity(&self) -> &Identity {
-                self.as_ref().identity()
-            }
-
-            fn capabilities(&self) -> Capabilities {
-                self.as_ref().capabilities()
-            }
-
-            async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
-                self.as_ref().confirm_capabilities().await
-            }
-
-            async fn probe(&self) -> Result<Probe> {
-                self.as_ref().probe().await
-            }
-
-            fn classify(&self, error: &object_store::Error) -> Verdict {
-                self.as_ref().classify(error)
-            }
-
-            fn signer(&self) -> Option<Arc<dyn Signer>> {
-                self.as_ref().signer()
-            }
-
-            fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
-                self.as_ref().multipart_store()
-            }
-        }
-    };
-}
-
-forward!(Arc);
-forward!(Box);
+forward_blob_store!([<T: BlobStore + ?Sized>] Arc<T>, this => this.as_ref());
+forward_blob_store!([<T: BlobStore + ?Sized>] Box<T>, this => this.as_ref());

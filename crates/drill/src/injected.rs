@@ -6,24 +6,18 @@
 //! silent server is a call that never ends: cutting it off is the business of the store under test.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use lifeboat_core::{
-    BlobStore, Capabilities, CapabilityReport, Identity, Probe, RESERVED_PREFIX, Verdict,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Identity, Probe, RESERVED_PREFIX,
+    Verdict, forward_object_store,
 };
 use lifeboat_testkit::fault_store::{At, Failure, FaultStore, Faults, Operation, Rule, Strike};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{
-    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, RenameOptions, Result,
-};
+use object_store::{Error as StoreError, ObjectStoreExt, Result};
 
 use crate::breaker::Breaker;
 use crate::scenario::Disturbance;
@@ -125,65 +119,7 @@ impl fmt::Display for Injected {
     }
 }
 
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl ObjectStore for Injected {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        self.store.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.store.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.store.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.store.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.store.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.store.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.store.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.store.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.store.rename_opts(from, to, options).await
-    }
-}
+forward_object_store!(Injected => store);
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -199,6 +135,10 @@ impl BlobStore for Injected {
     async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
         self.probe().await?;
         self.inner.confirm_capabilities().await
+    }
+
+    async fn bucket_rules(&self, prefix: &Path) -> BucketRules {
+        self.inner.bucket_rules(prefix).await
     }
 
     async fn probe(&self) -> Result<Probe> {

@@ -10,6 +10,7 @@ use lifeboat_core::{BlobStore, Class, Fault, Support, Verdict};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::confirming::Confirming;
 use crate::events::{Event, Operation};
 use crate::health::{Evidence, Health, HealthState, Rules};
 use crate::latency::Latencies;
@@ -99,8 +100,11 @@ pub(crate) struct Backend {
     randomness: Arc<Randomness>,
     pub(crate) seeded: AtomicBool,
     pub(crate) journal_read: AtomicBool,
+    /// When the last reading of the journal that succeeded began.
+    journal_heard: Mutex<Option<Instant>>,
     /// Answers so far, and when the last came in: evidence that a refusal concerns one key only.
     answers: AtomicU64,
+    pub(crate) confirming: Confirming,
 }
 
 const SERVING: u8 = 0;
@@ -133,8 +137,22 @@ impl Backend {
             randomness,
             seeded: AtomicBool::new(false),
             journal_read: AtomicBool::new(false),
+            journal_heard: Mutex::new(None),
             answers: AtomicU64::new(0),
+            confirming: Confirming::default(),
         }
+    }
+
+    /// Notes that the journal was read whole, from this moment on. Whether it was the first time.
+    pub(crate) fn journal_was_read(&self, began: Instant) -> bool {
+        *self.journal_heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
+        !self.journal_read.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the journal was read whole, beginning after this moment.
+    pub(crate) fn journal_read_since(&self, moment: Instant) -> bool {
+        let heard = *self.journal_heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_some_and(|began| began > moment)
     }
 
     /// Whether it is the first in order: its `ETag`s carry no label.
@@ -168,7 +186,9 @@ impl Backend {
 
     /// It answered.
     pub(crate) fn answered(&self) {
-        self.answers.fetch_add(1, Ordering::AcqRel);
+        if self.answers.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.confirming.answered.raise();
+        }
         if self.troubled.load(Ordering::Acquire) {
             self.observe(Evidence::Answered, "it answers");
         }

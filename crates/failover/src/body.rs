@@ -221,7 +221,8 @@ impl Body {
     }
 }
 
-fn cut_short() -> Error {
+/// A body that ended before its size was reached.
+pub(crate) fn cut_short() -> Error {
     let source = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the body ended early");
     Error::Generic { store: "Failover", source: Box::new(source) }
 }

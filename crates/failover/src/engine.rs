@@ -13,10 +13,13 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::backend::{Backend, Mask};
+use crate::catch_up::stillness::Stillness;
+use crate::catch_up::patience::Patience;
 use crate::clock::HybridClock;
 use crate::events::{Event, Operation};
 use crate::flag::Flag;
 use crate::health::{Evidence, HealthState};
+use crate::journal::compaction::Compaction;
 use crate::journal::index::Index;
 use crate::locks::KeyLocks;
 use crate::observe::Observers;
@@ -36,6 +39,8 @@ pub(crate) struct Engine {
     pub(crate) observers: Arc<Observers>,
     pub(crate) index: Index,
     pub(crate) locks: Arc<KeyLocks>,
+    /// Keys whose backends differ without a marker that says why.
+    pub(crate) still: Stillness,
     pub(crate) hedges: TokenBudget,
     pub(crate) retries: TokenBudget,
     /// Bytes of bodies, in KiB.
@@ -44,6 +49,8 @@ pub(crate) struct Engine {
     /// one thing wait for each other.
     pub(crate) memory_under_lock: Arc<Semaphore>,
     pub(crate) settle: SettleQueue,
+    pub(crate) compaction: Compaction,
+    pub(crate) patience: Patience,
     pub(crate) conflicts: AtomicU64,
     /// Background work has begun.
     pub(crate) started: AtomicBool,
@@ -58,7 +65,7 @@ pub(crate) struct Engine {
     pub(crate) closed: Flag,
     /// There is something for catch-up to do.
     pub(crate) work: Notify,
-    /// Legs of acknowledged writes that are still under way.
+    /// Legs of acknowledged writes, and keys that catch-up works on.
     pub(crate) legs: AtomicUsize,
     pub(crate) leg_ended: Notify,
     /// Backends whose probe was answered at least once: only then does a refused probe mean anything.
@@ -97,7 +104,10 @@ impl Engine {
             observers,
             index: Index::default(),
             locks: KeyLocks::new(),
+            still: Stillness::default(),
             settle: SettleQueue::default(),
+            compaction: Compaction::default(),
+            patience: Patience::default(),
             conflicts: AtomicU64::new(0),
             started: AtomicBool::new(false),
             loaded: Flag::default(),
@@ -211,6 +221,7 @@ impl Engine {
             Err(_) => false,
         };
         if alive {
+            backend.confirming.answered.raise();
             backend.observe(Evidence::ProbeAnswered, "the probe was answered");
         } else {
             backend.observe(Evidence::ProbeFailed, "the probe failed");
@@ -255,6 +266,24 @@ impl Engine {
     /// Waits until background work should end.
     pub(crate) async fn until_closed(&self) {
         self.closed.wait().await;
+    }
+}
+
+/// Counts work that must not be left alone when the failover is closed: its requests may land.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<Engine>);
+
+impl UnderWay {
+    pub(crate) fn new(engine: &Arc<Engine>) -> Self {
+        engine.legs.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(engine))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.legs.fetch_sub(1, Ordering::AcqRel);
+        self.0.leg_ended.notify_waiters();
     }
 }
 

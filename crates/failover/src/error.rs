@@ -3,9 +3,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
+use std::time::Duration;
 
 use lifeboat_core::{Class, Effect, Fault, Verdict, causes};
 use object_store::path::Path;
+use tokio::time::timeout;
 
 /// Why no backend could do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +26,16 @@ pub enum Reason {
     NotRecorded,
     /// A conditional write cannot be decided now.
     Undecidable,
+    /// The request had to wait for others until its time was over.
+    Busy,
     /// The body broke off and no other backend has the same version.
     BodyLost,
     /// The key belongs to the library itself.
     Reserved,
     /// The object does not fit the memory that writes may take.
     TooLarge,
+    /// A presigned URL that writes would reach one backend alone, past markers, stamps and the others.
+    WouldBypass,
 }
 
 /// What one backend answered.
@@ -81,8 +88,8 @@ impl FailoverError {
     /// Whose fault it is, seen from whoever uses the whole as one store.
     pub(crate) fn verdict(&self) -> Verdict {
         match self.reason {
-            Reason::Reserved | Reason::TooLarge => Verdict::answer(),
-            Reason::Undecidable if self.effect == Effect::None => Verdict::answer(),
+            Reason::Reserved | Reason::TooLarge | Reason::WouldBypass => Verdict::answer(),
+            Reason::Undecidable | Reason::Busy if self.effect == Effect::None => Verdict::answer(),
             _ => Verdict::new(Class::Fault(Fault::Down), self.effect),
         }
     }
@@ -97,9 +104,13 @@ impl FailoverError {
             Reason::TooFewCopies => "too few backends confirmed the write of",
             Reason::NotRecorded => "written, but it could not be recorded that other backends lack",
             Reason::Undecidable => "the condition cannot be decided now for",
+            Reason::Busy => "earlier requests held what this one needs until its time was over:",
             Reason::BodyLost => "the body broke off, and no other backend has the same version of",
             Reason::Reserved => "the library keeps its own objects where the request wants",
             Reason::TooLarge => "the copy has to go through memory, which is too small for",
+            Reason::WouldBypass => {
+                "a presigned URL that writes reaches one backend only, and nobody would know that the others lack"
+            }
         }
     }
 
@@ -117,9 +128,16 @@ impl FailoverError {
                 "repeat it when the first backend is back, or set conditional_writes = \"active\" if \
                  only one process writes"
             }
+            Reason::Busy => {
+                "repeat it; raise the memory setting, or write the key from fewer places at once"
+            }
             Reason::BodyLost => "read it again",
             Reason::Reserved => "choose a key outside of `.lifeboat/`",
             Reason::TooLarge => "raise the memory setting, or copy without a condition",
+            Reason::WouldBypass => {
+                "write through the failover (its gateway takes presigned writes too), or presign at \
+                 one backend on purpose and run `mend` afterwards"
+            }
         }
     }
 }
@@ -157,7 +175,7 @@ impl From<FailoverError> for object_store::Error {
 /// An attempt that was cut off by our own deadline.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("no answer within {0:?}")]
-pub(crate) struct CutOff(pub(crate) std::time::Duration);
+pub(crate) struct CutOff(pub(crate) Duration);
 
 impl CutOff {
     /// As an error that every classification takes for slowness with unknown effect.
@@ -165,6 +183,14 @@ impl CutOff {
         let source = std::io::Error::new(std::io::ErrorKind::TimedOut, self);
         object_store::Error::Generic { store: "Failover", source: Box::new(source) }
     }
+}
+
+/// Waits for `work` no longer than `bound`.
+pub(crate) async fn within<T>(
+    bound: Duration,
+    work: impl Future<Output = object_store::Result<T>>,
+) -> object_store::Result<T> {
+    timeout(bound, work).await.unwrap_or_else(|_| Err(CutOff(bound).into_error()))
 }
 
 /// An error and its causes in one line, without repetition.

@@ -126,6 +126,7 @@ impl Failover {
     /// A dropped future leaves the markers of what was not finished.
     pub async fn catch_up(&self) -> CatchUpReport {
         self.engine.read_journals().await;
+        self.engine.confirm_all().await;
         self.engine.pass(true).await
     }
 
@@ -133,6 +134,7 @@ impl Failover {
     /// killed in the middle of a write that it never acknowledged, or a provider that lost data. Costs a listing of each backend and one
     /// request for each key and backend.
     pub async fn mend(&self, prefix: Option<&Path>) -> MendReport {
+        self.engine.confirm_all().await;
         self.engine.mend(prefix).await
     }
 
@@ -206,13 +208,14 @@ impl Failover {
     pub async fn close(&self) {
         let engine = &self.engine;
         let legs = async {
-            while engine.legs.load(Ordering::Acquire) > 0 {
-                let ended = engine.leg_ended.notified();
+            loop {
+                let mut ended = std::pin::pin!(engine.leg_ended.notified());
+                // Registered before the look, so that no end is missed between the two.
+                ended.as_mut().enable();
                 if engine.legs.load(Ordering::Acquire) == 0 {
                     break;
                 }
-                // Woken by a leg's end; the pause bounds what a wake-up between the two looks would cost.
-                let _ = timeout(Duration::from_millis(100), ended).await;
+                ended.await;
             }
         };
         // What is still under way after that has a marker.

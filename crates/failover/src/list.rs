@@ -1,7 +1,7 @@
 //! Listings: from a backend that is clean under the prefix, if there is one; else with what is dirty overlaid from
 //! whoever has it. A listing that breaks goes on at another backend after the last key returned.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use lifeboat_core::{Effect, is_reserved};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ListResult, ObjectMeta, ObjectStore, Result};
+use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, Result};
 use tokio::time::{Instant, timeout};
 
 use crate::backend::{Backend, Mask};
@@ -24,7 +24,7 @@ use crate::health::Evidence;
 use crate::latency::ReadKind;
 
 /// Overlaid keys looked up at once.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
 /// A listing under way.
 struct Listing {
@@ -86,57 +86,14 @@ impl Engine {
     fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
         self.index.keys_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
     }
-
-    /// One level of a listing.
-    pub(crate) async fn list_level(self: &Arc<Self>, prefix: Option<&Path>) -> Result<ListResult> {
-        let plain = self.index.is_empty() || self.index.keys_under(prefix, &|_| true).is_empty();
-        let complete = self.in_use().iter().all(|at| is_complete(&self.backends[at]));
-        if plain && complete {
-            let call = |backend: &Backend| {
-                let store = Arc::clone(&backend.store);
-                async move { store.list_with_delimiter(prefix).await }
-            };
-            let served =
-                self.read(Operation::List, ReadKind::List, None, None, false, call).await?;
-            let backend = &self.backends[served.at];
-            let mut result = served.result;
-            result.common_prefixes.retain(|prefix| !is_reserved(prefix));
-            result.objects.retain(|object| !is_reserved(&object.location));
-            result.objects.iter_mut().for_each(|object| relabel(backend, object));
-            return Ok(result);
-        }
-        // Somewhere below a dirty key may make or end a folder: the whole listing decides.
-        let mut all = self.list_all(prefix, None);
-        let mut objects = BTreeMap::new();
-        let mut folders = BTreeSet::new();
-        while let Some(object) = all.try_next().await? {
-            let root = Path::default();
-            let Some(mut rest) = object.location.prefix_match(prefix.unwrap_or(&root)) else {
-                continue;
-            };
-            let Some(first) = rest.next() else { continue };
-            if rest.next().is_some() {
-                let folder = prefix.unwrap_or(&root).parts().chain(std::iter::once(first));
-                folders.insert(folder.collect::<Path>());
-            } else {
-                drop(rest);
-                objects.insert(object.location.clone(), object);
-            }
-        }
-        Ok(ListResult {
-            common_prefixes: folders.into_iter().collect(),
-            objects: objects.into_values().collect(),
-            extensions: object_store::Extensions::default(),
-        })
-    }
 }
 
 /// Whether a backend can be believed about what it does not list.
-fn is_complete(backend: &Backend) -> bool {
+pub(crate) fn is_complete(backend: &Backend) -> bool {
     backend.seeded.load(Ordering::Acquire)
 }
 
-fn relabel(backend: &Backend, object: &mut ObjectMeta) {
+pub(crate) fn relabel(backend: &Backend, object: &mut ObjectMeta) {
     object.e_tag = label(&backend.id, backend.is_first(), object.e_tag.take());
     object.version = label(&backend.id, backend.is_first(), object.version.take());
 }
@@ -396,7 +353,8 @@ async fn overlay(
     Ok(found.into_iter().flatten().collect())
 }
 
-async fn look(engine: Arc<Engine>, key: Path) -> Result<Option<ObjectMeta>> {
+/// Looks one key up, wherever its latest version is.
+pub(crate) async fn look(engine: Arc<Engine>, key: Path) -> Result<Option<ObjectMeta>> {
     let head = GetOptions { head: true, ..GetOptions::default() };
     match engine.get_raw(&key, head).await {
         Ok(served) => {

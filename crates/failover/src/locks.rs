@@ -48,6 +48,12 @@ impl KeyLocks {
         guard
     }
 
+    /// Whether somebody waits for a key that is held.
+    pub(crate) fn is_wanted(&self, key: &Path) -> bool {
+        // The map has one reference, the holder one, and everyone who waits one.
+        self.shard(key).get(key).is_some_and(|lock| Arc::strong_count(lock) > 2)
+    }
+
     /// Waits for several keys. They are locked in order, so that two bulk deletes cannot wait for each other.
     pub(crate) async fn lock_all(self: &Arc<Self>, keys: &[Path]) -> Vec<KeyGuard> {
         let mut sorted: Vec<&Path> = keys.iter().collect();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lifeboat_core::{
-    BlobStore, Capabilities, CapabilityReport, Effect, Identity, Probe, Support, Verdict,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Identity, Probe, Support, Verdict,
     classify_default, is_reserved,
 };
 use object_store::multipart::MultipartStore;
@@ -29,7 +29,10 @@ use crate::engine::Engine;
 use crate::error::{FailoverError, Reason};
 use crate::etag::label;
 use crate::events::Operation;
+use crate::health::HealthState;
+use crate::journal::index::Dirt;
 use crate::latency::ReadKind;
+use crate::read::Choice;
 use crate::write::put::strip;
 
 /// Gaps up to this size between ranges are read rather than asked for separately: 1 MiB, as in `object_store`.
@@ -116,8 +119,8 @@ impl ObjectStore for Failover {
                 async move { store.get_ranges(location, ranges).await }
             };
             let kind = ReadKind::Get;
-            let served =
-                engine.read(Operation::Get, kind, Some(location), None, false, call).await?;
+            let choice = Choice::among(engine.all());
+            let served = engine.read(Operation::Get, kind, Some(location), choice, call).await?;
             return Ok(served.result);
         }
         // Each range proves by its stamp that it is of the latest version.
@@ -210,6 +213,10 @@ impl BlobStore for Failover {
         first.ok_or_else(|| FailoverError::new(Reason::Unavailable, None, Effect::None).into())
     }
 
+    async fn bucket_rules(&self, _: &Path) -> BucketRules {
+        BucketRules::unknown("these are several buckets, and each has rules of its own")
+    }
+
     async fn probe(&self) -> Result<Probe> {
         let mut last = None;
         for at in self.engine.in_use().iter() {
@@ -232,6 +239,8 @@ impl BlobStore for Failover {
         }
     }
 
+    /// For URLs that read. A URL that writes would reach one backend without a stamp, and the others would neither get
+    /// the write nor a marker: those are refused, with the remedy in the error.
     fn signer(&self) -> Option<Arc<dyn Signer>> {
         let any = self.engine.backends.iter().any(|backend| backend.store.signer().is_some());
         any.then(|| Arc::new(SignerOfServing(Arc::clone(&self.engine))) as Arc<dyn Signer>)
@@ -251,36 +260,48 @@ fn both(a: Support, b: Support) -> Support {
     }
 }
 
-/// Signs URLs at the first backend that serves and is not behind for the key.
+/// Signs URLs that read, at the backend that would serve a read of the key now. What the URL's holder does with it, the
+/// failover does not see; so URLs that write are refused.
 #[derive(Debug)]
 struct SignerOfServing(Arc<Engine>);
 
 impl SignerOfServing {
-    fn choose(&self, key: &Path) -> Result<Arc<dyn Signer>> {
+    fn choose(&self, method: &Method, key: &Path) -> Result<Arc<dyn Signer>> {
+        if *method != Method::GET && *method != Method::HEAD {
+            let why = FailoverError::new(Reason::WouldBypass, Some(key), Effect::None);
+            return Err(object_store::Error::NotSupported { source: Box::new(why) });
+        }
         let dirt = self.0.index.dirt(key).unwrap_or_default();
-        let mut usable = self.0.in_use().without(dirt.behind).without(dirt.unsure).iter();
-        let signer = usable.find_map(|at| self.0.backends[at].store.signer());
-        signer.ok_or_else(|| {
-            let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
-            for backend in &self.0.backends {
-                let text = if backend.store.signer().is_none() {
-                    "makes no presigned URLs"
-                } else if dirt.behind.has(backend.at) {
-                    "lacks the latest version"
-                } else {
-                    backend.state().as_str()
-                };
-                error = error.answered(&backend.id, text);
-            }
-            error.into()
-        })
+        let candidates = self.0.backends.iter().filter(|backend| {
+            backend.is_in_use() && !dirt.behind.has(backend.at) && backend.store.signer().is_some()
+        });
+        // In the order in which reads ask.
+        let best = candidates.min_by_key(|backend| {
+            (dirt.unsure.has(backend.at), backend.state() == HealthState::Suspect, backend.at)
+        });
+        best.and_then(|backend| backend.store.signer()).ok_or_else(|| self.nobody(key, &dirt))
+    }
+
+    fn nobody(&self, key: &Path, dirt: &Dirt) -> object_store::Error {
+        let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+        for backend in &self.0.backends {
+            let text = if backend.store.signer().is_none() {
+                "makes no presigned URLs"
+            } else if dirt.behind.has(backend.at) {
+                "lacks the latest version"
+            } else {
+                backend.state().as_str()
+            };
+            error = error.answered(&backend.id, text);
+        }
+        error.into()
     }
 }
 
 #[async_trait]
 impl Signer for SignerOfServing {
     async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
-        self.choose(path)?.signed_url(method, path, expires_in).await
+        self.choose(&method, path)?.signed_url(method, path, expires_in).await
     }
 
     async fn signed_url_opts(
@@ -290,7 +311,7 @@ impl Signer for SignerOfServing {
         expires_in: Duration,
         options: &SignedUrlOptions,
     ) -> Result<Url> {
-        self.choose(path)?.signed_url_opts(method, path, expires_in, options).await
+        self.choose(&method, path)?.signed_url_opts(method, path, expires_in, options).await
     }
 
     async fn signed_urls(

@@ -14,7 +14,6 @@ use object_store::{Error, GetOptions, GetResult, ObjectStore, Result};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::backend::{Backend, Mask};
-use crate::catch_up::verdict::{State, settle};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag;
@@ -51,6 +50,24 @@ const SOONEST_HEDGE: Duration = Duration::from_millis(5);
 /// A rescue waits for so many times the 99th percentile.
 const RESCUE_FACTOR: u32 = 4;
 
+/// Whom a read may ask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice {
+    /// Nobody else: they gave the `ETag` that the read depends on, or they are complete.
+    pub(crate) among: Mask,
+    /// These after the others: what they say takes more work.
+    pub(crate) last: Mask,
+    /// It is known that nobody has a later version than those that are asked.
+    pub(crate) trusted: bool,
+}
+
+impl Choice {
+    /// Any of these.
+    pub(crate) fn among(among: Mask) -> Self {
+        Self { among, last: Mask::NONE, trusted: false }
+    }
+}
+
 /// A read under way.
 struct Race<'e> {
     engine: &'e Engine,
@@ -58,10 +75,7 @@ struct Race<'e> {
     kind: ReadKind,
     key: Option<&'e Path>,
     dirt: Option<Dirt>,
-    /// Only this backend may be asked: it gave the `ETag` that the read depends on.
-    only: Option<usize>,
-    /// It is known that nobody has a later version than those that are asked.
-    trusted: bool,
+    choice: Choice,
     asked: Mask,
     missed: Mask,
     stale: bool,
@@ -137,16 +151,18 @@ impl Engine {
             async move { store.get_opts(key, own).await }
         };
         // Until every journal has been read, all that answer are asked which version they have.
+        let latest = |at| Choice { trusted: true, ..Choice::among(Mask::only(at)) };
         if !self.unread_journals().is_empty()
             && let Some(Some(at)) = self.latest_of_all(key).await
             && only.is_none_or(|only| only == at)
         {
-            return self.read(operation, kind, Some(key), Some(at), true, &call).await;
+            return self.read(operation, kind, Some(key), latest(at), &call).await;
         }
-        match self.read(operation, kind, Some(key), only, false, &call).await {
+        let choice = Choice::among(only.map_or_else(|| self.all(), Mask::only));
+        match self.read(operation, kind, Some(key), choice, &call).await {
             Err(error) if is_stale(&error) => match self.latest_of_all(key).await {
                 Some(Some(at)) if only.is_none_or(|only| only == at) => {
-                    self.read(operation, kind, Some(key), Some(at), true, &call).await
+                    self.read(operation, kind, Some(key), latest(at), &call).await
                 }
                 Some(None) => Err(Error::NotFound {
                     path: key.to_string(),
@@ -166,9 +182,7 @@ impl Engine {
         if seen.len() < self.backends.len() {
             return None;
         }
-        let states: Vec<State<'_>> =
-            seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect();
-        settle(key, &states, &self.index.of(key)).map(|found| found.winner)
+        self.settle_on(key, &seen).map(|found| found.winner)
     }
 
     /// The backend whose `ETag` or version a read depends on.
@@ -180,12 +194,20 @@ impl Engine {
             None => Some(0),
             Some(id) => self.backends.iter().position(|backend| backend.id == id),
         };
-        let usable = owner.filter(|at| self.backends[*at].is_in_use());
-        usable.map(Some).ok_or_else(|| Error::Precondition {
-            path: key.to_string(),
-            source: "the backend that gave the ETag does not serve now; ETags belong to a backend"
-                .into(),
-        })
+        let Some(owner) = owner else {
+            return Err(Error::Precondition {
+                path: key.to_string(),
+                source: "the ETag was given by a backend that is not one of these".into(),
+            });
+        };
+        let backend = &self.backends[owner];
+        if backend.is_in_use() {
+            return Ok(Some(owner));
+        }
+        // Nobody else can know whether it still holds.
+        let text = format!("gave the ETag that the read depends on, and is {}", backend.state());
+        let error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+        Err(error.answered(&backend.id, text).into())
     }
 
     /// Runs a read over the backends.
@@ -194,8 +216,7 @@ impl Engine {
         operation: Operation,
         kind: ReadKind,
         key: Option<&Path>,
-        only: Option<usize>,
-        trusted: bool,
+        choice: Choice,
         call: F,
     ) -> Result<Served<T>>
     where
@@ -211,8 +232,7 @@ impl Engine {
             kind,
             key,
             dirt: key.and_then(|key| self.index.dirt(key)),
-            only,
-            trusted,
+            choice,
             asked: Mask::NONE,
             missed: Mask::NONE,
             stale: false,
@@ -254,6 +274,7 @@ impl Race<'_> {
             let suspect = backend.state() == HealthState::Suspect;
             let standing = match () {
                 () if !backend.is_in_use() => Standing::Ejected,
+                () if self.choice.last.has(backend.at) => Standing::Unsure,
                 () if dirt.is_some_and(|dirt| dirt.behind.has(backend.at)) => Standing::Behind,
                 () if dirt.is_some_and(|dirt| dirt.unsure.has(backend.at)) => Standing::Unsure,
                 () => Standing::Clean,
@@ -262,7 +283,7 @@ impl Race<'_> {
         };
         backends
             .filter(|backend| !self.asked.has(backend.at))
-            .filter(|backend| self.only.is_none_or(|only| only == backend.at))
+            .filter(|backend| self.choice.among.has(backend.at))
             .map(|backend| worth(&backend))
             .min()
             // Somebody answered that there is nothing: a dead backend is not waited for to confirm it, unless it is known
@@ -292,7 +313,11 @@ impl Race<'_> {
         loop {
             let (hedge, rescue) = self.engine.late(latest.at, self.kind);
             let late_at = latest.began + if hedged { rescue } else { hedge };
-            let can_help = self.pick().is_some_and(|(_, standing)| standing <= latest.standing);
+            let can_help = self.pick().is_some_and(|(_, standing)| {
+                // What a listing lacks is looked up: slower, but as good.
+                let mended = self.key.is_none() && standing != Standing::Ejected;
+                standing <= latest.standing || mended
+            });
             let first_ends = self.ends.min(lap.began + self.engine.settings.attempt_deadline);
             // One timer for both: setting one is most of what a healthy read costs here.
             let wakes = match (first_lap.is_some(), can_help) {
@@ -466,7 +491,7 @@ impl Race<'_> {
 
     fn accept<T: Versioned>(&mut self, lap: Lap, result: T) -> Option<Result<Served<T>>> {
         let dirty = self.dirt.as_ref().is_some_and(|dirt| dirt.behind.has(lap.at));
-        if !dirty || self.trusted || self.is_latest(result.tag()) {
+        if !dirty || self.choice.trusted || self.is_latest(result.tag()) {
             return Some(Ok(Served { at: lap.at, result }));
         }
         if self.may_serve_stale() {
@@ -505,7 +530,10 @@ impl Race<'_> {
                 .dirt
                 .as_ref()
                 .is_none_or(|dirt| !dirt.behind.has(lap.at) && !dirt.unsure.has(lap.at));
-        if self.trusted || (clean && complete) || self.missed.len() == self.engine.backends.len() {
+        if self.choice.trusted
+            || (clean && complete)
+            || self.missed.len() == self.engine.backends.len()
+        {
             return Some(Err(error));
         }
         if lap.standing == Standing::Behind {

@@ -1,9 +1,9 @@
 //! The settling check: shortly after a write was acknowledged, its copies are compared. Two processes that
 //! overwrite a key at the same moment reach two backends in two orders, and no marker would know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lifeboat_core::Stamp;
@@ -28,10 +28,47 @@ struct Waiting {
     delete: bool,
 }
 
+/// Checks by key, and the keys in the order in which their checks are due.
+#[derive(Debug, Default)]
+struct Checks {
+    by_key: BTreeMap<Path, Waiting>,
+    by_time: BTreeSet<(Instant, Path)>,
+}
+
+impl Checks {
+    /// Adds the check of a key, in place of an earlier one. False if there is no room.
+    fn put(&mut self, key: &Path, check: Waiting) -> bool {
+        if self.by_key.len() >= MOST_WAITING && !self.by_key.contains_key(key) {
+            return false;
+        }
+        self.by_time.insert((check.due, key.clone()));
+        let before = self.by_key.insert(key.clone(), check.clone());
+        if let Some(before) = before.filter(|before| before.due != check.due) {
+            self.by_time.remove(&(before.due, key.clone()));
+        }
+        true
+    }
+
+    fn soonest(&self) -> Option<(Path, Waiting)> {
+        let (_, key) = self.by_time.first()?;
+        self.by_key.get(key).map(|check| (key.clone(), check.clone()))
+    }
+
+    /// Takes a check, unless the key was written again since.
+    fn take(&mut self, key: &Path, stamp: Stamp) -> bool {
+        let Some(due) = self.by_key.get(key).filter(|check| check.stamp == stamp).map(|c| c.due)
+        else {
+            return false;
+        };
+        self.by_key.remove(key);
+        self.by_time.remove(&(due, key.clone()))
+    }
+}
+
 /// The latest write of each key that waits for its check.
 #[derive(Debug, Default)]
 pub(crate) struct SettleQueue {
-    waiting: Mutex<BTreeMap<Path, Waiting>>,
+    waiting: Mutex<Checks>,
     added: Notify,
     dropped: AtomicU64,
 }
@@ -42,13 +79,9 @@ impl SettleQueue {
         let due = Instant::now() + engine.settings.settle_after;
         let check =
             Waiting { due, stamp: write.stamp, version: write.version, delete: write.delete };
-        {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() < MOST_WAITING || waiting.contains_key(&write.key) {
-                waiting.insert(write.key.clone(), check);
-                self.added.notify_one();
-                return;
-            }
+        if self.checks().put(&write.key, check) {
+            self.added.notify_one();
+            return;
         }
         let dropped = self.dropped.fetch_add(1, Ordering::AcqRel) + 1;
         if dropped.is_power_of_two() {
@@ -61,24 +94,12 @@ impl SettleQueue {
         self.dropped.load(Ordering::Acquire)
     }
 
-    fn next(&self) -> Option<(Path, Waiting)> {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let soonest = waiting.iter().min_by_key(|(_, check)| check.due);
-        soonest.map(|(key, check)| (key.clone(), check.clone()))
-    }
-
-    /// Takes a check, unless the key was written again since.
-    fn take(&self, key: &Path, stamp: Stamp) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = waiting.get(key).is_some_and(|check| check.stamp == stamp);
-        if same {
-            waiting.remove(key);
-        }
-        same
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.checks().by_key.is_empty()
+    }
+
+    fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +108,7 @@ impl Engine {
     pub(crate) async fn run_settling(self: Arc<Self>) {
         let pause = Duration::from_secs(1) / self.settings.settle_rate.max(1);
         loop {
-            let Some((key, check)) = self.settle.next() else {
+            let Some((key, check)) = self.settle.checks().soonest() else {
                 tokio::select! {
                     biased;
                     () = self.until_closed() => return,
@@ -99,7 +120,7 @@ impl Engine {
                 () = self.until_closed() => return,
                 () = sleep_until(check.due) => {}
             }
-            if self.settle.take(&key, check.stamp) {
+            if self.settle.checks().take(&key, check.stamp) {
                 self.check(&key, &check).await;
                 sleep(pause).await;
             }
@@ -133,5 +154,45 @@ impl Engine {
             tracing::info!(%key, "copies differ after concurrent writes");
             self.record_difference(&mark).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_come_as_they_are_due_and_each_key_once_with_its_latest_write() {
+        let start = Instant::now();
+        let check = |seconds: u64| Waiting {
+            due: start + Duration::from_secs(seconds),
+            stamp: Stamp::new(seconds, 1),
+            version: None,
+            delete: false,
+        };
+        let mut checks = Checks::default();
+        for (key, seconds) in [("c", 1), ("a", 2), ("b", 2), ("c", 3)] {
+            assert!(checks.put(&Path::from(key), check(seconds)));
+        }
+        assert!(!checks.take(&Path::from("c"), Stamp::new(1, 1)), "it was written again");
+        for (key, seconds) in [("a", 2), ("b", 2), ("c", 3)] {
+            let (next, waiting) = checks.soonest().unwrap();
+            assert_eq!((next.as_ref(), waiting.stamp), (key, Stamp::new(seconds, 1)));
+            assert!(checks.take(&next, waiting.stamp));
+        }
+        assert!(checks.soonest().is_none() && checks.by_time.is_empty());
+    }
+
+    #[test]
+    fn a_full_queue_takes_known_keys_only() {
+        let mut checks = Checks::default();
+        let due = Instant::now();
+        let check = Waiting { due, stamp: Stamp::new(1, 1), version: None, delete: false };
+        for number in 0..MOST_WAITING {
+            assert!(checks.put(&Path::from(number.to_string()), check.clone()));
+        }
+        assert!(!checks.put(&Path::from("new"), check.clone()));
+        assert!(checks.put(&Path::from("7"), check));
+        assert_eq!(checks.by_time.len(), MOST_WAITING);
     }
 }

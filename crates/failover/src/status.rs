@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
+use crate::catch_up::patience::RefusedKey;
 use crate::engine::Engine;
 use crate::health::HealthState;
 
@@ -19,6 +20,8 @@ pub struct Status {
     pub conflicts: u64,
     /// Settling checks that were dropped because there were too many.
     pub settle_checks_dropped: u64,
+    /// Keys that a backend refuses, so that catch-up cannot bring them to it; the first few.
+    pub refused: Vec<RefusedKey>,
     /// Settling checks that wait.
     pub settling_checks_pending: bool,
 }
@@ -87,6 +90,7 @@ impl Engine {
                 quarantined: totals.quarantined,
             },
             conflicts: self.conflicts.load(Ordering::Acquire),
+            refused: self.patience.told(),
             settle_checks_dropped: self.settle.dropped(),
             settling_checks_pending: !self.settle.is_empty(),
         }

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use lifeboat_core::{
-    BlobStore, Capabilities, CapabilityReport, Effect, Error, Fault, Identity, Probe, Verdict,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Error, Fault, Identity, Probe,
+    Verdict,
 };
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -113,6 +114,10 @@ impl BlobStore for Absent {
 
     async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
         Err(self.error())
+    }
+
+    async fn bucket_rules(&self, _: &Path) -> BucketRules {
+        BucketRules::unknown("the backend is not there")
     }
 
     async fn probe(&self) -> Result<Probe> {

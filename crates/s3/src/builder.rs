@@ -10,10 +10,12 @@ use lifeboat_core::http::{
 use lifeboat_core::{Capabilities, Error, ErrorKind, Identity, Jurisdiction, Support};
 use object_store::ClientOptions;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::client::HttpConnector;
 use url::Url;
 
 use crate::credentials::Resolved;
 use crate::dialect::S3Dialect;
+use crate::inquiry::S3Inquiry;
 use crate::{Addressing, Credentials, Quirks, UploadChecksum};
 
 /// A backend over S3.
@@ -196,12 +198,14 @@ impl S3Builder {
             region: signing_region.clone(),
         });
         let connector = WireConnector::new(&self.http, dialect.clone())?;
+        let options = self.client_options();
+        let client = connector.connect(&options).map_err(unusable)?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(signing_region)
             .with_http_connector(connector)
             .with_retry(self.http.retries.config())
-            .with_client_options(self.client_options())
+            .with_client_options(options)
             .with_disable_tagging(!self.quirks.tagging)
             .with_disable_bulk_delete(self.quirks.bulk_delete.is_none());
         builder = self.address(builder, &endpoint, amazon)?;
@@ -212,11 +216,9 @@ impl S3Builder {
             Resolved::Chain => with_environment(builder),
             Resolved::Provider(provider) => builder.with_credentials(provider),
         };
-        let inner = builder.build().map_err(|error| {
-            Error::new(ErrorKind::Configuration, "the settings do not make an S3 client")
-                .with_source(error)
-        })?;
-        Ok(WireStore::new(inner, self.identity(), dialect, self.behaviour(amazon)))
+        let inner = builder.build().map_err(unusable)?;
+        let store = WireStore::new(inner, self.identity(), dialect, self.behaviour(amazon));
+        Ok(store.with_inquiry(Arc::new(S3Inquiry { client })))
     }
 
     fn endpoint(&self) -> Result<Url, Error> {
@@ -306,6 +308,10 @@ impl S3Builder {
         }
         behaviour
     }
+}
+
+fn unusable(error: object_store::Error) -> Error {
+    Error::new(ErrorKind::Configuration, "the settings do not make an S3 client").with_source(error)
 }
 
 /// Lets `object_store` read what its own chain needs: web identity, ECS and EKS variables.

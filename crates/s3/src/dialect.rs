@@ -89,6 +89,7 @@ impl Dialect for S3Dialect {
             Operation::Copy | Operation::ConditionalCopy => &["CopyObjectResult"],
             Operation::MultipartCreate => &["InitiateMultipartUploadResult"],
             Operation::MultipartComplete => &["CompleteMultipartUploadResult"],
+            Operation::Inquire => &["ObjectLockConfiguration", "LifecycleConfiguration"],
             _ => &[],
         }
     }

@@ -34,6 +34,7 @@ mod builder;
 mod chain;
 mod credentials;
 mod dialect;
+mod inquiry;
 mod quirks;
 
 pub use builder::{S3Builder, S3Store};

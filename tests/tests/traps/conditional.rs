@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Strike};
+use lifeboat_failover::{FailoverError, HealthState, Reason};
+use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::BackendSettings;
+use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 use tokio::time::sleep;
 
@@ -80,4 +82,98 @@ async fn t24_e_tag_of_one_backend_never_holds_on_another() {
     let of_b1 = process.store.head(&key()).await.unwrap().e_tag;
     let if_match = GetOptions::new().with_if_match(of_b1);
     process.store.get_opts(&key(), if_match).await.unwrap();
+}
+
+/// The key's ETag as the replica gave it: the first backend was late, and a hedge won.
+async fn tag_of_replica(process: &Process) -> Option<String> {
+    let late = Rule::new(Strike::Delay(Duration::from_secs(1))).on(&[Operation::Head]);
+    process.ways[0].add(late.key(key().as_ref()).times(1));
+    let e_tag = process.store.head(&key()).await.unwrap().e_tag;
+    assert!(e_tag.as_deref().is_some_and(|tag| tag.starts_with("lifeboat-")), "{e_tag:?}");
+    e_tag
+}
+
+async fn update(
+    process: &Process,
+    e_tag: Option<String>,
+    text: &'static str,
+) -> object_store::Result<()> {
+    let mode = PutMode::Update(UpdateVersion { e_tag, version: None });
+    process.store.put_opts(&key(), text.into(), mode.into()).await.map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn t24_e_tag_that_a_hedged_read_got_from_the_replica_holds_where_the_condition_is_decided() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    let e_tag = tag_of_replica(&process).await;
+    update(&process, e_tag.clone(), "v2").await.unwrap();
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    // And only once.
+    let again = update(&process, e_tag, "v3").await;
+    assert!(matches!(again, Err(Error::Precondition { .. })), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t24_e_tag_that_the_replica_gave_in_an_outage_holds_after_it() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v0").await.unwrap().unwrap();
+    process.refuse(0);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    let e_tag = process.store.head(&key()).await.unwrap().e_tag;
+    process.recover(0).await;
+    update(&process, e_tag, "v2").await.unwrap();
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn t24_e_tag_of_a_replica_that_lags_behind_the_decider_fails_the_precondition() {
+    let lab = Lab::new(2);
+    let (process, other) = (lab.process(1), lab.process(2));
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    let e_tag = tag_of_replica(&process).await;
+    // Only the first backend gets v2, and this process has not heard of it.
+    other.refuse(1);
+    other.put(&key(), "v2").await.unwrap().unwrap();
+    let lost = update(&process, e_tag, "v3").await;
+    assert!(matches!(lost, Err(Error::Precondition { .. })), "{lost:?}");
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t24_e_tag_of_a_backend_that_cannot_be_asked_decides_nothing() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    let e_tag = tag_of_replica(&process).await;
+    process.refuse(1);
+    // Known to be down, and not known yet.
+    for _ in 0..2 {
+        let open = update(&process, e_tag.clone(), "v2").await.unwrap_err();
+        let why = FailoverError::find(&open).map(FailoverError::reason);
+        assert_eq!(why, Some(Reason::Undecidable), "{open}");
+        assert!(open.to_string().contains("b1"), "{open}");
+        assert_eq!(lab.at(0, &key()).as_deref(), Some("v1"));
+        sleep(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t24_reading_with_the_e_tag_of_a_backend_that_is_down_is_no_failed_precondition() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    let of_b0 = process.store.head(&key()).await.unwrap().e_tag;
+    process.refuse(0);
+    while process.store.status().backends[0].health != HealthState::Ejected {
+        let _ = process.put(&Path::from("data/other"), "x").await.unwrap();
+    }
+    let if_match = GetOptions::new().with_if_match(of_b0);
+    let error = process.store.get_opts(&key(), if_match).await.unwrap_err();
+    let why = FailoverError::find(&error).map(FailoverError::reason);
+    assert_eq!(why, Some(Reason::Unavailable), "{error}");
+    assert!(error.to_string().contains("b0"), "{error}");
 }

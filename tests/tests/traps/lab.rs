@@ -1,16 +1,13 @@
 //! A few backends, and processes with a way of their own to each: the bench on which the traps are set step by step.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use lifeboat_core::{AnyStore, Capabilities, Identity, PartLimits, Support};
-use lifeboat_failover::{Clock, Failover, Settings, Spawner};
+use lifeboat_failover::{Event, Failover, Observer, Settings};
 use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Operation, Rule, Strike};
-use lifeboat_testkit::simulation::{
-    BackendSettings, Conditions, Order, SimBackend, SimClock, SimSpawner,
-};
+use lifeboat_testkit::simulation::{BackendSettings, Conditions, SimBackend, SimClock, SimSpawner};
+use lifeboat_tests::simulated;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::task::JoinHandle;
@@ -27,22 +24,12 @@ pub(crate) fn key() -> Path {
     Path::from("data/k")
 }
 
-#[derive(Debug)]
-struct ClockOf(SimClock);
+/// The user metadata that holds the stamp.
+const STAMP: &str = "metadata:lifeboatstamp";
 
-impl Clock for ClockOf {
-    fn unix_millis(&self) -> u64 {
-        self.0.unix_millis()
-    }
-}
-
-#[derive(Debug)]
-struct SpawnerOf(SimSpawner);
-
-impl Spawner for SpawnerOf {
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task);
-    }
+/// The stamp of what a backend holds under a key.
+pub(crate) fn stamp(lab: &Lab, backend: usize, key: &Path) -> String {
+    lab.backends[backend].object(key).expect("there is such an object").attributes[STAMP].clone()
 }
 
 /// The bench.
@@ -60,6 +47,19 @@ pub(crate) struct Process {
     /// Its way to each backend.
     pub(crate) ways: Vec<Faults>,
     pub(crate) spawner: SimSpawner,
+    told: Arc<Told>,
+}
+
+/// What a process says about catch-up that failed.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<(Path, String)>>);
+
+impl Observer for Told {
+    fn event(&self, event: &Event) {
+        if let Event::CatchUpFailed { key, why } = event {
+            self.0.lock().expect("nobody panics here").push((key.clone(), why.clone()));
+        }
+    }
 }
 
 impl Lab {
@@ -82,7 +82,7 @@ impl Lab {
             .map(|(number, settings)| SimBackend::new(format!("b{number}"), settings))
             .collect();
         let seeded = vec![true; backends.len()];
-        Self { backends, settings: fast(), seeded, began: Instant::now() }
+        Self { backends, settings: simulated::fast(), seeded, began: Instant::now() }
     }
 
     /// A process with a right clock.
@@ -98,22 +98,31 @@ impl Lab {
     /// A process that finds the weather as it is given.
     pub(crate) fn process_through(&self, number: u64, ahead: i64, ways: Vec<Faults>) -> Process {
         let spawner = SimSpawner::new(self.began);
-        let mut builder = Failover::builder()
-            .settings(self.settings.clone())
-            .clock(Arc::new(ClockOf(SimClock::new(self.began, ahead))))
-            .spawner(Arc::new(SpawnerOf(spawner.clone())))
+        let told = Arc::new(Told::default());
+        let clock = SimClock::new(self.began, ahead);
+        let mut builder = simulated::process(self.settings.clone(), clock, spawner.clone())
+            .observer(Arc::clone(&told) as Arc<dyn Observer>)
             .seed(number);
         for (place, (backend, way)) in self.backends.iter().zip(&ways).enumerate() {
             let store = FaultStore::new(backend.as_seen_by(number), way.clone()).detached();
-            let store = AnyStore::new(store, Identity::new("sim", "", backend.name()));
-            let store = store.with_capabilities(capabilities(backend));
+            let store = simulated::backend(store, backend);
             builder = if self.seeded[place] {
                 builder.seeded_backend(store)
             } else {
                 builder.backend(store)
             };
         }
-        Process { store: builder.build().unwrap(), ways, spawner }
+        Process { store: builder.build().unwrap(), ways, spawner, told }
+    }
+
+    /// The same bench for somebody who knows of the first few backends only.
+    pub(crate) fn of_the_first(&self, backends: usize) -> Self {
+        Self {
+            backends: self.backends[..backends].to_vec(),
+            settings: self.settings.clone(),
+            seeded: self.seeded[..backends].to_vec(),
+            began: self.began,
+        }
     }
 
     /// What a backend holds under a key.
@@ -209,6 +218,11 @@ impl Process {
         tokio::spawn(async move { receiver.await.expect("the process has crashed") })
     }
 
+    /// The keys that catch-up could not bring up to date so far, each time with the reason.
+    pub(crate) fn failures(&self) -> Vec<(Path, String)> {
+        self.told.0.lock().expect("nobody panics here").clone()
+    }
+
     /// Nobody listens at a backend any more.
     pub(crate) fn refuse(&self, backend: usize) {
         self.ways[backend].set([Rule::new(Strike::Fail(Failure::Refused))]);
@@ -254,33 +268,4 @@ pub(crate) fn fresh_way() -> Faults {
     let way = Faults::seeded(1);
     way.latency(Duration::from_millis(5)..Duration::from_millis(10));
     way
-}
-
-fn capabilities(backend: &SimBackend) -> Capabilities {
-    let conditions = Support::from(backend.settings().conditions == Conditions::Enforced);
-    let mut capabilities = Capabilities::CONSERVATIVE;
-    capabilities.create_if_absent = conditions;
-    capabilities.compare_and_swap = conditions;
-    capabilities.user_metadata = Support::Yes;
-    capabilities.ordered_listing = Support::from(backend.settings().order == Order::Bytes);
-    capabilities.parts = PartLimits::NONE;
-    capabilities
-}
-
-/// The defaults, some ten times faster.
-fn fast() -> Settings {
-    let mut settings = Settings::default();
-    settings.slow_after = Duration::from_millis(500);
-    settings.read_deadline = Duration::from_secs(8);
-    settings.write_deadline = Duration::from_secs(10);
-    settings.attempt_deadline = Duration::from_secs(2);
-    settings.stall_deadline = Duration::from_secs(2);
-    settings.settling = Duration::from_secs(2);
-    settings.journal_poll = Duration::from_secs(2);
-    settings.quarantine = Duration::from_mins(1);
-    settings.settle_after = Duration::from_secs(1);
-    settings.health.probe_initial = Duration::from_millis(500);
-    settings.health.probe_max = Duration::from_secs(2);
-    settings.health.probe_deadline = Duration::from_secs(1);
-    settings
 }

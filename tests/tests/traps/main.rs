@@ -4,8 +4,13 @@
 //! deleted, or make them vanish) is a matter of the bucket's settings, which the command `check` looks at.
 
 mod conditional;
+mod found;
 mod health;
+mod hot_keys;
 mod lab;
+mod listing;
+mod patience;
+mod presigned;
 mod reading;
 mod several;
 mod writing;

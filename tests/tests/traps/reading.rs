@@ -81,8 +81,8 @@ async fn t25_listing_that_continues_elsewhere_has_every_key_once() {
         let gone = wanted.remove(4);
         process.recover(0).await;
         for page in 0..4 {
-            let fails = Rule::new(Strike::Fail(Failure::Down)).on(&[Operation::List]).prefix("");
-            process.ways[0].set([fails.skip(page)]);
+            let fails = Strike::Break(At::Offset(3 * page), Failure::Down);
+            process.ways[0].set([Rule::new(fails).on(&[Operation::List]).key("")]);
             let listed: Vec<_> = process.store.list(None).try_collect().await.unwrap();
             let mut keys: Vec<_> = listed.into_iter().map(|meta| meta.location).collect();
             keys.sort();

@@ -7,8 +7,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::sleep;
 
-use crate::lab::{Lab, Process, key};
-use crate::writing::STAMP;
+use crate::lab::{Lab, Process, key, stamp};
 
 /// b0 has missed v1, is back, and one process is catching up: its put on b0 is held at the gate.
 async fn catching_up(lab: &Lab, writer: &Process) -> (Process, Gate) {
@@ -99,7 +98,7 @@ async fn t14_clock_an_hour_ahead_is_not_followed_and_does_not_lose_a_later_write
     // Other keys are not dated by it.
     let elsewhere = Path::from("data/elsewhere");
     right.put(&elsewhere, "x").await.unwrap().unwrap();
-    let stamp = lab.backends[0].object(&elsewhere).unwrap().attributes[STAMP].clone();
+    let stamp = stamp(&lab, 0, &elsewhere);
     let millis = u64::from_str_radix(&stamp[..12], 16).unwrap();
     let now = u64::try_from(lifeboat_testkit::simulation::EPOCH_MILLIS).unwrap();
     assert!(millis < now + 1_800_000, "{stamp} lies ahead");

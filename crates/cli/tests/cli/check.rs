@@ -22,6 +22,8 @@ tiny: ok
   reachable      yes
   authenticated  yes
   writable       yes
+  object lock    unknown (the provider answers 501 NotImplemented)
+  expiry         unknown (the provider answers 501 NotImplemented)
   capability        declared  probed
   create if absent  unknown   yes     a second create of the same key was refused, as it must be
   compare and swap  unknown   yes     a wrong ETag was refused and the right one accepted, as it must be
@@ -43,6 +45,8 @@ tiny: ok
   reachable      yes
   authenticated  yes
   writable       yes
+  object lock    unknown (the provider answers 501 NotImplemented)
+  expiry         unknown (the provider answers 501 NotImplemented)
   capability        declared  probed
   create if absent  unknown   no      a second create of the same key was accepted: the condition is ignored
   compare and swap  unknown   no      an update with a wrong ETag was accepted: the condition is ignored
@@ -82,6 +86,8 @@ s3://nowhere?region=us-east-1&endpoint=http://127.0.0.1:PORT&allow_http=true&env
   reachable      yes
   authenticated  unknown
   writable       unknown
+  object lock    unknown
+  expiry         unknown
   error: s3:us-east-1/nowhere: there is no such bucket
     cause: s3:us-east-1/nowhere: get of `.lifeboat/beacon`: 404 Not Found NoSuchBucket: The specified bucket does not exist
     try: bucket not found at 127.0.0.1:PORT: check its name and the region us-east-1
@@ -95,6 +101,8 @@ tiny: FAILED
   reachable      yes
   authenticated  no
   writable       unknown
+  object lock    unknown
+  expiry         unknown
   error: tiny: the provider does not accept the credentials (403 SignatureDoesNotMatch)
     cause: s3:us-east-1/data: get of `.lifeboat/beacon`: 403 Forbidden SignatureDoesNotMatch: The request signature we calculated does not match the signature you provided. Check your key and signing method.
     try: check the secret access key, and the region that requests are signed for
@@ -107,6 +115,8 @@ s3://data?region=us-east-1&endpoint=http://127.0.0.1:1&allow_http=true&env=TINY:
   reachable      no
   authenticated  unknown
   writable       unknown
+  object lock    unknown
+  expiry         unknown
   error: s3:us-east-1/data: the provider cannot be reached or cannot serve
     cause: s3:us-east-1/data: get of `.lifeboat/beacon`: cannot connect to 127.0.0.1:1, after 3 attempts
     cause: Connection refused (os error 111)

@@ -36,6 +36,8 @@ pub enum Operation {
     MultipartAbort,
     /// Make a presigned URL.
     Sign,
+    /// Ask what the bucket does by itself.
+    Inquire,
 }
 
 impl Operation {
@@ -55,6 +57,7 @@ impl Operation {
             Self::MultipartComplete => "multipart complete",
             Self::MultipartAbort => "multipart abort",
             Self::Sign => "sign",
+            Self::Inquire => "inquiry",
         }
     }
 
@@ -70,7 +73,7 @@ impl Operation {
 
     /// Whether it changes nothing at the provider.
     pub fn is_read(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::List | Self::Sign)
+        matches!(self, Self::Get | Self::Head | Self::List | Self::Sign | Self::Inquire)
     }
 }
 

@@ -120,7 +120,7 @@ impl WireConnector {
         // An operation may make other requests on its way: a completion without parts sends one,
         // a bulk delete of a single key may be a plain DELETE. They have no document.
         let method = match attempt.operation {
-            Operation::List => Method::GET,
+            Operation::List | Operation::Inquire => Method::GET,
             Operation::Copy | Operation::ConditionalCopy => Method::PUT,
             Operation::Delete | Operation::MultipartCreate | Operation::MultipartComplete => {
                 Method::POST

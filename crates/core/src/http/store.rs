@@ -27,6 +27,7 @@ use super::dialect::Dialect;
 use super::etag::EtagKnowledge;
 use super::exchange::{Exchange, Operation, Outcome, Traffic};
 use super::failure::WireFailure;
+use super::inquiry::BucketInquiry;
 use super::operating::{Operating, Shared};
 use super::shaping::ShapedUpload;
 use super::trace::Trace;
@@ -35,7 +36,7 @@ use super::validate;
 use crate::conditions::{self, ConditionGate};
 use crate::reserved::RESERVED_PREFIX;
 use crate::{
-    BlobStore, Capabilities, CapabilityReport, ErrorKind, Identity, Probe, Verdict,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, ErrorKind, Identity, Probe, Verdict,
     classify_default,
 };
 
@@ -56,6 +57,7 @@ pub struct WireStore<S> {
     pub(super) operating: Operating,
     /// Unset in the view that the capability probe gets.
     gated: bool,
+    inquiry: Option<Arc<dyn BucketInquiry>>,
 }
 
 impl<S> Clone for WireStore<S> {
@@ -64,6 +66,7 @@ impl<S> Clone for WireStore<S> {
             inner: Arc::clone(&self.inner),
             operating: self.operating.clone(),
             gated: self.gated,
+            inquiry: self.inquiry.clone(),
         }
     }
 }
@@ -92,7 +95,14 @@ impl<S: ObjectStore + Signer + MultipartStore> WireStore<S> {
             etags: EtagKnowledge::new(behaviour.etags),
             behaviour,
         };
-        Self { inner: Arc::new(inner), operating: Operating(Arc::new(shared)), gated: true }
+        let operating = Operating(Arc::new(shared));
+        Self { inner: Arc::new(inner), operating, gated: true, inquiry: None }
+    }
+
+    /// Adds what can ask the provider what its bucket does by itself.
+    pub fn with_inquiry(mut self, inquiry: Arc<dyn BucketInquiry>) -> Self {
+        self.inquiry = Some(inquiry);
+        self
     }
 
     fn ungated(&self) -> Self {
@@ -450,6 +460,16 @@ impl<S: ObjectStore + Signer + MultipartStore> BlobStore for WireStore<S> {
         // A concurrent probe found the same.
         let _ = self.shared().ordered.set(report.ordered_listing.support);
         Ok(report)
+    }
+
+    async fn bucket_rules(&self, prefix: &Path) -> BucketRules {
+        match &self.inquiry {
+            Some(inquiry) => {
+                let trace = Arc::new(Trace::new(Operation::Inquire));
+                trace.scope(inquiry.ask(&*self.inner, prefix)).await
+            }
+            None => BucketRules::unknown("it is not known how to ask this provider"),
+        }
     }
 
     async fn probe(&self) -> Result<Probe> {

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use lifeboat_core::VersionTag;
 use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, Error, GetOptions, GetResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, Result, TagSet,
 };
-use tokio::time::timeout;
 
-use crate::body::collect;
+use crate::body::{collect, cut_short};
 use crate::engine::Engine;
-use crate::error::CutOff;
-use crate::write::put::TAGS_METADATA;
+use crate::error::within;
+use crate::write::put::{Body, TAGS_METADATA};
 
 /// Objects up to this size go in one put: 16 MiB, four of a slow line's seconds.
 const ONE_PUT: u64 = 16 << 20;
@@ -67,28 +67,20 @@ impl Engine {
         let conditional = self.backends[target].enforces_conditions() && meta.size <= ONE_PUT;
         let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
         if conditional {
-            match self.put_whole(read, key, target, mode).await {
+            match self.put_whole((source, read), (target, key), mode).await {
                 Ok(bytes) => return Ok(Some(bytes)),
                 // What exists for a create and for nobody else: parts of an upload that was never completed, at some
                 // services. Waiting would not end; the put goes without the condition, after a last look.
                 Err(Error::AlreadyExists { .. }) if before.is_none() => {}
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(None),
-                Err(error) => return Err(self.blame(target, error).await),
+                Err(error) => return Err(error),
             }
             return self.bring_unconditionally(key, source, meta, target).await;
         }
         if !self.is_unchanged(target, key, before).await? {
             return Ok(None);
         }
-        let written = if meta.size <= ONE_PUT {
-            self.put_whole(read, key, target, PutMode::Overwrite).await
-        } else {
-            self.put_in_parts(read, key, target).await
-        };
-        match written {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) => Err(self.blame(target, error).await),
-        }
+        self.transfer((source, read), key, (target, key)).await
     }
 
     /// Brings a version to a backend that says it exists there already, if there still is nothing to be seen.
@@ -103,10 +95,7 @@ impl Engine {
             return Ok(None);
         }
         let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
-        match self.put_whole(read, key, target, PutMode::Overwrite).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) => Err(self.blame(target, error).await),
-        }
+        self.transfer((source, read), key, (target, key)).await
     }
 
     /// Copies an object to another key, at any backend, over whatever is there.
@@ -122,33 +111,68 @@ impl Engine {
             let source = "it changed while it was copied".into();
             return Err(Error::Precondition { path: key.to_string(), source });
         };
-        let written = if meta.size <= ONE_PUT {
-            self.put_whole(read, to, target, PutMode::Overwrite).await
-        } else {
-            self.put_in_parts(read, to, target).await
-        };
-        match written {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => Err(self.blame(target, error).await),
-        }
+        let copied = self.transfer((source, read), key, (target, to)).await?;
+        copied.ok_or_else(|| Error::Precondition {
+            path: key.to_string(),
+            source: "a write of the key waits for its copy to end".into(),
+        })
     }
 
-    /// Whether two backends hold the same bytes; too large ones are taken for different.
+    /// Sends what was opened to a backend, over whatever is there: in one put, or part by part. None if a write of
+    /// `locked`, the key whose lock is held meanwhile, came to wait.
+    async fn transfer(
+        &self,
+        source: (usize, GetResult),
+        locked: &Path,
+        target: (usize, &Path),
+    ) -> Result<Option<u64>> {
+        if source.1.meta.size <= ONE_PUT {
+            return self.put_whole(source, target, PutMode::Overwrite).await.map(Some);
+        }
+        self.put_in_parts(source, locked, target).await
+    }
+
+    /// Whether two backends hold the same bytes.
     pub(crate) async fn same_bytes(
         &self,
         key: &Path,
         one: (usize, &ObjectMeta),
         other: (usize, &ObjectMeta),
     ) -> Result<bool> {
-        if one.1.size > ONE_PUT {
-            return Ok(false);
+        let Some(a) = self.open_source(key, one.0, one.1).await? else { return Ok(false) };
+        let Some(b) = self.open_source(key, other.0, other.1).await? else { return Ok(false) };
+        let (mut a, mut b) = (a.into_stream(), b.into_stream());
+        let (mut left, mut right) = (Bytes::new(), Bytes::new());
+        loop {
+            if left.is_empty() {
+                left = self.next_piece(one.0, &mut a).await?;
+            }
+            if right.is_empty() {
+                right = self.next_piece(other.0, &mut b).await?;
+            }
+            let both = left.len().min(right.len());
+            if both == 0 {
+                return Ok(left.is_empty() && right.is_empty());
+            }
+            if left.split_to(both) != right.split_to(both) {
+                return Ok(false);
+            }
         }
-        let mut bodies = Vec::new();
-        for (at, meta) in [one, other] {
-            let Some(read) = self.open_source(key, at, meta).await? else { return Ok(false) };
-            bodies.push(collect(read, self.settings.stall_deadline).await?);
+    }
+
+    /// The next bytes of a body; empty at its end.
+    async fn next_piece(
+        &self,
+        source: usize,
+        stream: &mut BoxStream<'static, Result<Bytes>>,
+    ) -> Result<Bytes> {
+        loop {
+            match within(self.settings.stall_deadline, stream.try_next()).await {
+                Ok(Some(piece)) if piece.is_empty() => {}
+                Ok(piece) => return Ok(piece.unwrap_or_default()),
+                Err(error) => return Err(self.blame(source, error).await),
+            }
         }
-        Ok(bodies[0] == bodies[1])
     }
 
     /// Opens exactly the version that was observed; none if it is no longer there.
@@ -159,9 +183,8 @@ impl Engine {
         meta: &ObjectMeta,
     ) -> Result<Option<GetResult>> {
         let options = GetOptions { if_match: meta.e_tag.clone(), ..GetOptions::default() };
-        let bound = self.settings.attempt_deadline;
-        let asked = timeout(bound, self.backends[source].store.get_opts(key, options)).await;
-        match asked.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+        let asked = self.backends[source].store.get_opts(key, options);
+        match within(self.settings.attempt_deadline, asked).await {
             Ok(read) if read.meta.size == meta.size => Ok(Some(read)),
             Ok(_) | Err(Error::NotFound { .. } | Error::Precondition { .. }) => Ok(None),
             Err(error) => Err(self.blame(source, error).await),
@@ -170,81 +193,97 @@ impl Engine {
 
     async fn put_whole(
         &self,
-        read: GetResult,
-        to: &Path,
-        target: usize,
+        (source, read): (usize, GetResult),
+        (target, to): (usize, &Path),
         mode: PutMode,
     ) -> Result<u64> {
         let (attributes, tags) = attributes_of(&read);
         let size = read.meta.size;
+        // No longer than an attempt each: writers of the key wait.
+        let bound = self.settings.attempt_deadline + Self::body_time(size);
         let _memory = self.take_memory_under_lock(size).await;
-        let body = collect(read, self.settings.stall_deadline).await?;
-        if u64::try_from(body.len()).ok() != Some(size) {
-            return Err(short());
+        let body = match within(bound, collect(read, self.settings.stall_deadline)).await {
+            Ok(body) if u64::try_from(body.len()).ok() == Some(size) => body,
+            Ok(_) => return Err(self.blame(source, cut_short()).await),
+            Err(error) => return Err(self.blame(source, error).await),
+        };
+        let options = PutOptions { attributes, tags, ..PutOptions::default() };
+        let body = Body { payload: PutPayload::from_bytes(body), options };
+        let put = body.put(Arc::clone(&self.backends[target].store), to.clone(), mode);
+        match within(bound, put).await {
+            Ok(_) => Ok(size),
+            // What a condition says is no fault of anybody's.
+            Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => Err(error),
+            Err(error) => Err(self.blame(target, error).await),
         }
-        let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
-        let put = self.backends[target].store.put_opts(to, PutPayload::from_bytes(body), options);
-        let bound = self.settings.write_deadline;
-        timeout(bound, put).await.unwrap_or_else(|_| Err(CutOff(bound).into_error()))?;
-        Ok(size)
     }
 
-    async fn put_in_parts(&self, read: GetResult, to: &Path, target: usize) -> Result<u64> {
+    async fn put_in_parts(
+        &self,
+        (source, read): (usize, GetResult),
+        locked: &Path,
+        (target, to): (usize, &Path),
+    ) -> Result<Option<u64>> {
         let (attributes, tags) = attributes_of(&read);
         let size = read.meta.size;
         let store = &self.backends[target].store;
-        let limits = store.capabilities().parts;
-        let part = limits.part_size_for(size, PART).unwrap_or(PART);
+        let part = store.capabilities().parts.part_size_for(size, PART).unwrap_or(PART);
         let _memory = self.take_memory_under_lock(part).await;
         let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
-        let mut upload = store.put_multipart_opts(to, options).await?;
-        let sent = self.send_parts(&mut *upload, read, part, size).await;
         let bound = self.settings.write_deadline;
-        match sent {
-            Ok(()) => {
-                let completed = timeout(bound, upload.complete()).await;
-                completed.unwrap_or_else(|_| Err(CutOff(bound).into_error()))?;
-                Ok(size)
-            }
-            Err(error) => {
-                // The first error is the one to tell; what an abort leaves, the bucket's lifecycle rule removes.
-                let _ = timeout(bound, upload.abort()).await;
-                Err(error)
-            }
+        let begun = within(bound, store.put_multipart_opts(to, options)).await;
+        let mut upload = match begun {
+            Ok(upload) => upload,
+            Err(error) => return Err(self.blame(target, error).await),
+        };
+        let part = usize::try_from(part).unwrap_or(usize::MAX);
+        let sent = self.send_parts((target, &mut *upload), (source, read), part, locked).await;
+        if let Ok(true) = sent {
+            return match within(bound, upload.complete()).await {
+                Ok(_) => Ok(Some(size)),
+                Err(error) => Err(self.blame(target, error).await),
+            };
         }
+        // The first error is the one to tell; what an abort leaves, the bucket's lifecycle rule removes.
+        let _ = within(bound, upload.abort()).await;
+        sent.map(|_| None)
     }
 
+    /// Sends a body in parts of equal size. False if a write of `locked` came to wait: it replaces what is sent here.
     async fn send_parts(
         &self,
-        upload: &mut dyn MultipartUpload,
-        read: GetResult,
-        part: u64,
-        size: u64,
-    ) -> Result<()> {
-        let stall = self.settings.stall_deadline;
-        let part = usize::try_from(part).unwrap_or(usize::MAX);
+        (target, upload): (usize, &mut dyn MultipartUpload),
+        (source, read): (usize, GetResult),
+        part: usize,
+        locked: &Path,
+    ) -> Result<bool> {
+        let size = read.meta.size;
         let mut stream = read.into_stream();
         let mut pending: Vec<Bytes> = Vec::new();
         let (mut held, mut total) = (0, 0);
         loop {
-            let next = timeout(stall, stream.try_next()).await;
-            let next = next.unwrap_or_else(|_| Err(CutOff(stall).into_error()))?;
-            let over = next.is_none();
-            let mut rest = next.unwrap_or_default();
+            let mut rest = self.next_piece(source, &mut stream).await?;
+            let over = rest.is_empty();
             total += u64::try_from(rest.len()).unwrap_or(u64::MAX);
             if over && total != size {
-                return Err(short());
+                return Err(self.blame(source, cut_short()).await);
             }
             while held + rest.len() >= part || (over && held > 0) {
                 let take = rest.split_to(rest.len().min(part - held));
                 held = 0;
                 pending.push(take);
-                let bound = self.settings.write_deadline * 2;
+                if self.locks.is_wanted(locked) {
+                    return Ok(false);
+                }
+                let bound = self.settings.write_deadline
+                    + Self::body_time(u64::try_from(part).unwrap_or(u64::MAX));
                 let put = upload.put_part(pending.drain(..).collect());
-                timeout(bound, put).await.unwrap_or_else(|_| Err(CutOff(bound).into_error()))?;
+                if let Err(error) = within(bound, put).await {
+                    return Err(self.blame(target, error).await);
+                }
             }
             if over {
-                return Ok(());
+                return Ok(true);
             }
             held += rest.len();
             pending.push(rest);
@@ -257,9 +296,4 @@ fn attributes_of(read: &GetResult) -> (Attributes, TagSet) {
     let name = Attribute::Metadata(TAGS_METADATA.into());
     let tags = tag_set(read.attributes.get(&name).map(AsRef::as_ref));
     (read.attributes.clone(), tags)
-}
-
-fn short() -> Error {
-    let source = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the body ended early");
-    Error::Generic { store: "Failover", source: Box::new(source) }
 }

@@ -4,17 +4,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use lifeboat_core::is_reserved;
 use object_store::path::Path;
 use object_store::{ObjectStore, Result};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::verdict::{Settlement, settle};
+use super::{Seen, Urgency, states_of};
 use crate::engine::Engine;
 use crate::error::CutOff;
 use crate::events::Operation;
-use crate::journal::index::Origin;
 use crate::journal::store::Mark;
 
 /// Keys compared at once.
@@ -37,7 +38,8 @@ pub struct MendReport {
 }
 
 impl Engine {
-    /// Compares every key under `prefix` at all backends.
+    /// Compares every key under `prefix` at all backends. What differs is looked at again when no write can be on its
+    /// way any more, and only then mended.
     pub(crate) async fn mend(self: &Arc<Self>, prefix: Option<&Path>) -> MendReport {
         let mut report = MendReport::default();
         let mut keys = BTreeSet::new();
@@ -51,11 +53,21 @@ impl Engine {
             }
         }
         report.compared = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        let mut mending =
-            stream::iter(keys).map(|key| async move { self.compare(&key).await }).buffered(AT_ONCE);
-        while let Some((different, level, bytes)) = mending.next().await {
-            report.different += u64::from(different);
-            report.mended += u64::from(different && level);
+        let comparing = stream::iter(keys)
+            .map(|key| async move { self.differs(&key).await.map(|since| (key, since)) })
+            .buffered(AT_ONCE);
+        let different: Vec<(Path, Instant)> = comparing.filter_map(future::ready).collect().await;
+        report.different = u64::try_from(different.len()).unwrap_or(u64::MAX);
+        if let Some(latest) = different.iter().map(|(_, since)| *since).max() {
+            // What is a write on its way now is over by then.
+            sleep_until(latest + self.settings.write_deadline).await;
+            self.read_journals().await;
+        }
+        let mut mending = stream::iter(different)
+            .map(|(key, since)| async move { self.mend_key(&key, since).await })
+            .buffered(AT_ONCE);
+        while let Some((level, bytes)) = mending.next().await {
+            report.mended += u64::from(level);
             report.bytes += bytes;
         }
         report
@@ -76,47 +88,36 @@ impl Engine {
         }
     }
 
-    async fn compare(self: &Arc<Self>, key: &Path) -> (bool, bool, u64) {
-        let _guard = self.locks.lock(key).await;
-        let different = !self.is_level(key).await;
-        if !different {
-            return (false, true, 0);
-        }
-        let done = self.reconcile(key).await;
-        (true, self.is_level(key).await, done.bytes)
+    /// Compares a key; if its backends differ, since when they have looked as they do.
+    async fn differs(self: &Arc<Self>, key: &Path) -> Option<Instant> {
+        let seen = self.look(key).await;
+        let found = self.settle_on(key, &seen)?;
+        (!found.lagging.is_empty()).then(|| self.still.since(key, &seen))
     }
 
-    /// Whether all backends that answer hold one version of a key.
-    pub(crate) async fn is_level(&self, key: &Path) -> bool {
-        let seen = self.look(key).await;
-        let states: Vec<_> = seen
-            .iter()
-            .map(|(at, seen)| super::verdict::State { at: *at, seen: seen.as_ref() })
-            .collect();
-        let known = self.index.of(key);
-        super::verdict::settle(key, &states, &known).is_none_or(|found| found.lagging.is_empty())
+    /// What follows from what was seen of a key; none if nothing was.
+    pub(crate) fn settle_on(&self, key: &Path, seen: &[(usize, Seen)]) -> Option<Settlement> {
+        settle(key, &states_of(seen), &self.index.of(key))
+    }
+
+    /// Brings a key to one state that still differs as it did. Whether it is level now, and the bytes written.
+    async fn mend_key(self: &Arc<Self>, key: &Path, since: Instant) -> (bool, u64) {
+        let _guard = self.locks.lock(key).await;
+        if self.differs(key).await.is_some_and(|now| now > since) {
+            // Somebody is writing it: what was a difference was a write on its way.
+            return (false, 0);
+        }
+        let done = self.reconcile(key, Urgency::Yielding).await;
+        (self.differs(key).await.is_none(), done.bytes)
     }
 
     /// Records a difference that a comparison found, so that catch-up settles it.
     pub(crate) async fn record_difference(self: &Arc<Self>, mark: &Mark<'_>) {
         let seen = self.look(mark.key).await;
-        let states: Vec<_> = seen
-            .iter()
-            .map(|(at, seen)| super::verdict::State { at: *at, seen: seen.as_ref() })
-            .collect();
-        let Some(settlement) = super::verdict::settle(mark.key, &states, &self.index.of(mark.key))
-        else {
-            return;
-        };
-        let until = tokio::time::Instant::now() + self.settings.write_deadline;
+        let Some(settlement) = self.settle_on(mark.key, &seen) else { return };
+        let until = Instant::now() + self.settings.write_deadline;
         for target in settlement.lagging {
-            let mut draft = self.draft(mark, target);
-            for home in self.in_use().iter().filter(|home| *home != target) {
-                if self.write_marker(&draft, home, until).await {
-                    draft.homes.set(home);
-                }
-            }
-            self.enter(&draft, Origin::Ended);
+            self.leave_marker(mark, target, until).await;
         }
         self.work.notify_one();
     }

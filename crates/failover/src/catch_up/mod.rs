@@ -3,22 +3,26 @@
 
 pub(crate) mod copying;
 pub(crate) mod mend;
+pub(crate) mod patience;
 pub(crate) mod runner;
+pub(crate) mod stillness;
 pub(crate) mod verdict;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lifeboat_core::{Effect, VersionTag};
+use lifeboat_core::stamp::key_hash;
+use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use self::verdict::{Settlement, State, settle};
-use crate::backend::Mask;
-use crate::engine::Engine;
-use crate::error::{CutOff, describe};
+use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
+use crate::backend::{Backend, Mask};
+use crate::engine::{Engine, UnderWay};
+use crate::error::{describe, within};
 use crate::events::{Event, Operation};
 use crate::journal::index::{Known, Origin};
 use crate::journal::store::Mark;
@@ -27,13 +31,22 @@ use crate::write::conditional::head;
 /// Rounds in which somebody else may change a key under our hands before it is left for later.
 const ROUNDS: usize = 4;
 
+/// Whether whoever else wants a key goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A request waits for the outcome.
+    Now,
+    /// Background work lets writers of the key pass.
+    Yielding,
+}
+
 /// What came of one key.
 #[derive(Debug, Default)]
 pub(crate) struct Reconciled {
     /// Backends that were seen in the final state.
     level: Mask,
     /// Markers of other processes whose write was seen to have landed, so that it is over.
-    landed: Vec<Path>,
+    landed: BTreeSet<Path>,
     pub(crate) bytes: u64,
     pub(crate) removed: u64,
     pub(crate) left: u64,
@@ -50,14 +63,38 @@ impl Reconciled {
 pub(crate) type Seen = Option<(ObjectMeta, Option<VersionTag>)>;
 
 impl Engine {
+    /// Reconciles a key in the background: to the end even if nobody waits for it any more, because what it has sent
+    /// may land all the same.
+    pub(crate) async fn reconcile_to_the_end(self: &Arc<Self>, key: Path) -> Reconciled {
+        let engine = Arc::clone(self);
+        let under_way = UnderWay::new(self);
+        let work = async move {
+            let _guard = engine.locks.lock(&key).await;
+            let done = engine.reconcile(&key, Urgency::Yielding).await;
+            drop(under_way);
+            Ok(done)
+        };
+        // It fails only when the runtime has stopped.
+        self.detached(work).await.unwrap_or_default()
+    }
+
     /// Brings all reachable backends to one state of `key`, and removes the markers that are no longer needed. The
     /// key's lock is held.
-    pub(crate) async fn reconcile(self: &Arc<Self>, key: &Path) -> Reconciled {
+    pub(crate) async fn reconcile(self: &Arc<Self>, key: &Path, urgency: Urgency) -> Reconciled {
         let mut done = Reconciled::default();
+        let began = Instant::now();
         for _ in 0..ROUNDS {
+            // Writers of the key wait for a slow backend no longer than for one that is asked.
+            let late = began.elapsed() >= self.settings.slow_after;
+            if urgency == Urgency::Yielding && late && self.locks.is_wanted(key) {
+                break;
+            }
             let known = self.index.of(key);
             match self.round(key, &known, &mut done).await {
                 Ok(true) => {
+                    if !done.level.is_empty() {
+                        self.patience.taken(key);
+                    }
                     self.index.leveled(key, done.level);
                     self.clear(&known, &mut done).await;
                     return done;
@@ -66,6 +103,9 @@ impl Engine {
                 Err(error) => {
                     let why = describe(&error);
                     tracing::debug!(%key, %why, "catch-up will try again");
+                    if self.is_refusal(&error) {
+                        self.patience.refused(key, &why);
+                    }
                     self.observers.tell(|| Event::CatchUpFailed { key: key.clone(), why });
                     break;
                 }
@@ -83,8 +123,7 @@ impl Engine {
         done: &mut Reconciled,
     ) -> Result<bool> {
         let seen = self.look(key).await;
-        let states: Vec<State<'_>> =
-            seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect();
+        let states = states_of(&seen);
         // While nobody answers who has the newest write, what the others have decides nothing.
         let newest = known
             .iter()
@@ -106,11 +145,18 @@ impl Engine {
         };
         self.leave_out_equals(key, &mut settlement, &seen).await?;
         // A backend without a marker holds every acknowledged write. Where it disagrees all the same, a write is
-        // just on its way through; only when nothing can be on its way any more is that a difference to settle.
+        // just on its way through; only when nothing can be on its way any more is that a difference to settle. Nor is
+        // a delete inferred before: what looks like one may be explained by a marker that is just being written.
         let marked = |at: usize| known.iter().any(|known| known.target == Some(at));
         let passing = !known.is_empty() && settlement.lagging.iter().any(|at| !marked(*at));
-        if passing && !known.iter().all(|known| self.is_over(known) && self.is_settled(known)) {
-            return Ok(true);
+        if passing || settlement.inferred {
+            let since = self.still.since(key, &seen);
+            let all = states.len() == self.backends.len();
+            if !self.stands_still(since) || (settlement.inferred && !all) {
+                return Ok(true);
+            }
+        } else {
+            self.still.forget(key);
         }
         for loser in &settlement.conflicts {
             self.keep_conflict(key, *loser, &seen).await?;
@@ -121,6 +167,7 @@ impl Engine {
             done.landed = landed.map(|known| known.path.clone()).collect();
             return Ok(true);
         }
+        let mut refused = Ok(false);
         for target in &settlement.lagging {
             let before =
                 seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
@@ -128,10 +175,28 @@ impl Engine {
                 if self.backends[*target].store.classify(&error).effect == Effect::Unknown {
                     self.doubt(key, *target, &settlement, &seen, known).await;
                 }
-                return Err(error);
+                if !self.is_refusal(&error) {
+                    return Err(error);
+                }
+                // The others are not to suffer for it.
+                refused = Err(error);
             }
         }
-        Ok(false)
+        refused
+    }
+
+    /// Whether a backend will not take a key as it is: trying again soon would end in the same way.
+    fn is_refusal(&self, error: &object_store::Error) -> bool {
+        use object_store::Error as E;
+        // These say that somebody else was there first.
+        let raced = matches!(
+            error,
+            E::NotFound { .. } | E::AlreadyExists { .. } | E::Precondition { .. }
+        );
+        let refused = |backend: &Arc<Backend>| {
+            matches!(backend.store.classify(error).class, Class::Answer | Class::Denied)
+        };
+        !raced && self.backends.iter().all(refused)
     }
 
     /// Objects without stamps are equal if their bytes are: each provider has ETags of its own, and whoever copies
@@ -191,26 +256,16 @@ impl Engine {
             acknowledged: false,
             confirmed: false,
         };
-        let mut draft = self.draft(&mark, target);
         let until = Instant::now() + self.settings.attempt_deadline;
-        let homes = self.in_use().without(Mask::only(target));
-        let writes = homes.iter().map(|home| self.write_marker(&draft, home, until));
-        let durable = futures::future::join_all(writes).await;
-        for (home, durable) in homes.iter().zip(durable) {
-            if durable {
-                draft.homes.set(home);
-            }
-        }
-        self.enter(&draft, Origin::Ended);
+        self.leave_marker(&mark, target, until).await;
     }
 
     /// The state of a key at every backend that answers.
     pub(crate) async fn look(&self, key: &Path) -> Vec<(usize, Seen)> {
+        let bound = self.settings.attempt_deadline;
         let looks =
-            self.backends.iter().filter(|backend| backend.is_in_use()).map(|backend| async {
-                let bound = self.settings.attempt_deadline;
-                let found = timeout(bound, head(&*backend.store, key)).await;
-                match found.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+            self.backends.iter().filter(|backend| backend.is_in_use()).map(|backend| async move {
+                match within(bound, head(&*backend.store, key)).await {
                     Ok(seen) => {
                         backend.answered();
                         if let Some((_, Some(tag))) = &seen
@@ -246,9 +301,8 @@ impl Engine {
                 if !self.is_unchanged(target, key, before).await? {
                     return Ok(());
                 }
-                let bound = self.settings.write_deadline;
-                let deleted = timeout(bound, backend.store.delete(key)).await;
-                match deleted.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+                // No longer than an attempt: writers of the key wait.
+                match within(self.settings.attempt_deadline, backend.store.delete(key)).await {
                     Ok(()) | Err(object_store::Error::NotFound { .. }) => 0,
                     Err(error) => return Err(self.blame(target, error).await),
                 }
@@ -286,9 +340,8 @@ impl Engine {
         key: &Path,
         before: Option<&(ObjectMeta, Option<VersionTag>)>,
     ) -> Result<bool> {
-        let bound = self.settings.attempt_deadline;
-        let now = timeout(bound, head(&*self.backends[at].store, key)).await;
-        let now = match now.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+        let head = head(&*self.backends[at].store, key);
+        let now = match within(self.settings.attempt_deadline, head).await {
             Ok(now) => now,
             Err(error) => return Err(self.blame(at, error).await),
         };
@@ -314,12 +367,10 @@ impl Engine {
         // key is: without it, an older one that still waits for a late request would pass for the latest state.
         let mut oldest_first: Vec<&Known> = known.iter().collect();
         oldest_first.sort_by_key(|known| known.marker.stamp);
+        let mut oldest_left = self.oldest_other(known);
         for known in oldest_first {
             let level = known.target.is_some_and(|target| done.is_level(target));
-            let needed =
-                self.index.of(&known.marker.key).iter().any(|other| {
-                    other.path != known.path && other.marker.stamp < known.marker.stamp
-                });
+            let needed = oldest_left.is_some_and(|oldest| oldest < known.marker.stamp);
             // What stands in for a write speaks only where the write itself was seen.
             let homeless = known.homes.is_empty();
             let seen = if homeless {
@@ -333,8 +384,20 @@ impl Engine {
                 done.removed += 1;
             } else {
                 done.left += 1;
+                let stamp = known.marker.stamp;
+                oldest_left = Some(oldest_left.map_or(stamp, |oldest| oldest.min(stamp)));
             }
         }
+    }
+
+    /// The oldest marker of a key that came into the index since `known` was taken from it.
+    fn oldest_other(&self, known: &[Known]) -> Option<Stamp> {
+        let paths: BTreeSet<&Path> = known.iter().map(|known| &known.path).collect();
+        let oldest = |all: &[Known]| {
+            let others = all.iter().filter(|other| !paths.contains(&other.path));
+            others.map(|other| other.marker.stamp).min()
+        };
+        self.index.view(&known.first()?.marker.key, oldest)?
     }
 
     /// Whether what catch-up sends to the marked target bears a condition that the target enforces.
@@ -360,10 +423,12 @@ impl Engine {
         }
     }
 
-    /// Whether a write of which we saw only this marker has long been acknowledged or given up.
-    fn is_settled(&self, known: &Known) -> bool {
-        known.added.elapsed() >= self.settings.write_deadline
-            || self.clock.age(known.marker.stamp) >= self.settings.write_deadline + CLOCK_MARGIN
+    /// Whether nothing is on its way any more through what has looked the same since then: longer than a write takes,
+    /// and every journal that can be has been read again after that.
+    fn stands_still(&self, since: Instant) -> bool {
+        let over = since + self.settings.write_deadline;
+        let heard = |backend: &Arc<Backend>| backend.journal_read_since(over);
+        self.backends.iter().filter(|backend| backend.is_in_use()).all(heard)
     }
 
     /// Whether a key may be worked on now: a backend without conditions waits until every process knows of the
@@ -381,7 +446,12 @@ impl Engine {
                     || self.clock.age(known.marker.stamp) >= joined + CLOCK_MARGIN
                     || known.added.elapsed() >= joined)
         });
-        waiting && !running
+        // What is sent before it is known whether a condition holds would bear none.
+        let asking = known.iter().filter_map(|known| known.target).any(|target| {
+            let backend = &self.backends[target];
+            backend.is_in_use() && backend.awaits_confirmation()
+        });
+        waiting && !running && !asking
     }
 
     /// Keeps a version that lost, before it is overwritten.
@@ -394,17 +464,23 @@ impl Engine {
         let Some((_, Some((meta, tag)))) = seen.iter().find(|(at, _)| *at == loser) else {
             return Ok(());
         };
-        let kept_at = conflict_path(key, meta, *tag);
-        let mut kept = false;
+        let kept_at = conflict_path(key, &self.backends[loser].id, meta, *tag);
+        let before = self.patience.kept(&kept_at);
+        let mut kept = before.unwrap_or(Mask::NONE);
         let mut last = None;
-        for target in self.in_use().iter() {
+        for target in self.in_use().without(kept).iter() {
             match self.copy_object(key, loser, meta, target, &kept_at).await {
-                Ok(_) => kept = true,
+                Ok(_) => kept.set(target),
                 Err(error) => last = Some(error),
             }
         }
-        if let (false, Some(error)) = (kept, last) {
+        if let (true, Some(error)) = (kept.is_empty(), last) {
             return Err(error);
+        }
+        self.patience.keep(&kept_at, kept);
+        // Counted when it is kept, not again while the key cannot be settled.
+        if before.is_some() {
+            return Ok(());
         }
         self.conflicts.fetch_add(1, Ordering::AcqRel);
         self.observers.conflicts.increment(1);
@@ -412,6 +488,11 @@ impl Engine {
         self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
         Ok(())
     }
+}
+
+/// What was seen, as [`settle`] takes it.
+pub(crate) fn states_of(seen: &[(usize, Seen)]) -> Vec<State<'_>> {
+    seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect()
 }
 
 /// Whether a backend holds the state that the newest acknowledged marker speaks of, or a later one.
@@ -446,19 +527,20 @@ fn has_landed(key: &Path, known: &Known, states: &[State<'_>]) -> bool {
 /// Added to the polling interval, so that every live process has had its answer: the longest a listing may take.
 const JOIN_MARGIN: Duration = Duration::from_secs(2);
 
-/// How far the wall clocks of two processes may be apart: a day, which is more than a wrong time zone. It only
-/// matters to processes that do not live as long as the quarantine; the others go by the time since they know.
-const CLOCK_MARGIN: Duration = Duration::from_hours(24);
-
 /// Where conflicts lie.
 pub(crate) const CONFLICTS: &str = "conflicts";
 
-/// `.lifeboat/conflicts/<key>/<stamp, or a time for what carries none>`. The same loser has the same name,
+/// `.lifeboat/conflicts/<key>/<stamp, or what tells apart what carries none>`. The same loser has the same name,
 /// whoever keeps it.
-fn conflict_path(key: &Path, meta: &ObjectMeta, tag: Option<VersionTag>) -> Path {
+fn conflict_path(key: &Path, backend: &str, meta: &ObjectMeta, tag: Option<VersionTag>) -> Path {
     let version = match tag {
         Some(tag) => tag.to_string(),
-        None => format!("unstamped-{}", meta.last_modified.timestamp_millis()),
+        None => {
+            // The time alone would not do: providers tell it in seconds.
+            let e_tag = meta.e_tag.as_deref().unwrap_or_default();
+            let print = key_hash(&Path::from_iter([backend, e_tag, &meta.size.to_string()]));
+            format!("unstamped-{}-{print:016x}", meta.last_modified.timestamp_millis())
+        }
     };
     let parts = [lifeboat_core::RESERVED_PREFIX.to_owned(), CONFLICTS.to_owned()].into_iter();
     let key = key.parts().map(|part| part.as_ref().to_owned());

@@ -20,7 +20,7 @@ const LOAD_PATIENCE: Duration = Duration::from_millis(800);
 /// Keys looked at in one step of a pass.
 const STEP: usize = 256;
 /// Shortest pause between two passes that had something to do.
-const PASS_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const PASS_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a pass of catch-up did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -49,6 +49,9 @@ impl Engine {
         }
         for backend in &self.backends {
             self.spawn(Arc::clone(self).run_probes(Arc::clone(backend)));
+            if backend.awaits_confirmation() {
+                self.spawn(Arc::clone(self).run_confirming(Arc::clone(backend)));
+            }
         }
     }
 
@@ -141,11 +144,14 @@ impl Engine {
 
     /// A backend is back: its journal may say something, and it may be behind.
     async fn returned(self: &Arc<Self>, backend: &Backend) {
+        backend.confirming.try_again();
+        self.patience.forget();
         if let Err(error) = self.read_journal(backend.at).await {
             self.judge(backend.at, Operation::Journal, &error).await;
         } else {
             self.learn_seeding(backend).await;
         }
+        self.index.unlevel();
         self.work.notify_one();
     }
 
@@ -176,18 +182,20 @@ impl Engine {
         let mut report = CatchUpReport::default();
         let mut from: Option<Path> = None;
         let began = Instant::now();
+        if all {
+            self.patience.forget();
+        }
         loop {
             let keys = self.index.keys_after(from.as_ref(), STEP);
             let Some(last) = keys.last().cloned() else { break };
             from = Some(last);
             let due = keys.into_iter().filter(|key| {
                 let known = self.index.of(key);
-                self.is_due(&known) && (all || self.is_worth_a_look(&known))
+                self.is_due(&known)
+                    && (all || self.is_worth_a_look(&known))
+                    && self.patience.is_over(key, &known)
             });
-            let work = due.map(|key| async move {
-                let _guard = self.locks.lock(&key).await;
-                self.reconcile(&key).await
-            });
+            let work = due.map(|key| self.reconcile_to_the_end(key));
             let mut work =
                 stream::iter(work).buffer_unordered(self.settings.catch_up_concurrency.max(1));
             while let Some(done) = work.next().await {

@@ -1,5 +1,7 @@
 //! Which state of a key wins: a pure function of what the backends hold and what the markers say.
 
+use std::time::Duration;
+
 use lifeboat_core::{Stamp, VersionTag};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -20,15 +22,18 @@ pub(crate) struct Settlement {
     pub(crate) winner: Option<usize>,
     /// When it was deleted, if it is.
     pub(crate) deleted: Option<Stamp>,
+    /// Nobody told of the delete: it follows from what a backend lacks.
+    pub(crate) inferred: bool,
     /// Backends that hold something else.
     pub(crate) lagging: Vec<usize>,
     /// Holders of versions that must be kept before they are overwritten.
     pub(crate) conflicts: Vec<usize>,
 }
 
-/// How far a provider's clock may be behind the writer's: an object without a stamp that is older than the write
-/// by more than this was there before it.
-const CLOCK_MARGIN_MILLIS: i64 = 60_000;
+/// How far the wall clocks of two processes, or of a process and a provider, may be apart: a day, which is more than a
+/// wrong time zone. Processes that live long enough go by the time since they know of a marker instead; and an object
+/// without a stamp that is older than a write by more than this was there before it.
+pub(crate) const CLOCK_MARGIN: Duration = Duration::from_hours(24);
 
 /// The order of a state. A version without a stamp of its own comes before all that have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +67,7 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
             })
             .map(|state| state.at)
             .collect();
-        return Some(Settlement { winner: None, deleted, lagging, conflicts });
+        return Some(Settlement { winner: None, deleted, inferred, lagging, conflicts });
     };
     let lagging: Vec<&State<'_>> = states.iter().filter(|state| !is_same(winner, state)).collect();
     let conflicts = lagging
@@ -73,6 +78,7 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
     Some(Settlement {
         winner: Some(winner.at),
         deleted: None,
+        inferred: false,
         lagging: lagging.iter().map(|state| state.at).collect(),
         conflicts,
     })
@@ -153,8 +159,9 @@ fn is_conflict(
         // Written without us. What is older than every marked write was there before, and was replaced.
         let earliest = known.iter().map(|known| known.marker.stamp.unix_millis()).min();
         let earliest = earliest.and_then(|millis| i64::try_from(millis).ok());
+        let margin = i64::try_from(CLOCK_MARGIN.as_millis()).unwrap_or(i64::MAX);
         return earliest
-            .is_none_or(|at| meta.last_modified.timestamp_millis() > at - CLOCK_MARGIN_MILLIS);
+            .is_none_or(|at| meta.last_modified.timestamp_millis() > at.saturating_sub(margin));
     };
     let Some(winning) = winning else { return true };
     let marks = known.iter().map(|known| &known.marker);

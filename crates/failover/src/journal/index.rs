@@ -96,6 +96,7 @@ impl Index {
         let entry = keys.entry(known.marker.key.clone()).or_default();
         if let Some(same) = entry.iter_mut().find(|same| same.path == known.path) {
             same.homes |= known.homes;
+            same.unkept &= known.unkept;
             return false;
         }
         entry.push(known);
@@ -109,6 +110,14 @@ impl Index {
             return Vec::new();
         }
         self.read().get(key).cloned().unwrap_or_default()
+    }
+
+    /// Looks at the markers of a key; none if it has none.
+    pub(crate) fn view<T>(&self, key: &Path, look: impl FnOnce(&[Known]) -> T) -> Option<T> {
+        if self.is_empty() {
+            return None;
+        }
+        self.read().get(key).map(|known| look(known))
     }
 
     /// What reads and writes of a key must know.
@@ -135,6 +144,13 @@ impl Index {
             for known in entry.iter_mut() {
                 known.leveled = known.target.is_none_or(|target| level.has(target));
             }
+        }
+    }
+
+    /// A backend is back: what was level among the others may not be level with it.
+    pub(crate) fn unlevel(&self) {
+        for entry in self.write().values_mut() {
+            entry.iter_mut().for_each(|known| known.leveled = false);
         }
     }
 
@@ -193,13 +209,25 @@ impl Index {
             return Vec::new();
         }
         let keys = self.read();
-        let lower = prefix.map_or(Bound::Unbounded, Bound::Included);
-        keys.range::<Path, _>((lower, Bound::Unbounded))
-            .take_while(|(key, _)| prefix.is_none_or(|p| key.as_ref().starts_with(p.as_ref())))
-            .filter(|(key, _)| prefix.is_none_or(|p| key.prefix_matches(p) && *key != p))
+        under(&keys, prefix)
             .filter(|(_, known)| wanted(&Dirt::of(known)))
             .map(|(key, _)| key.clone())
             .collect()
+    }
+
+    /// Dirty keys under `prefix`, in order, each with the backends that may not have its latest state.
+    pub(crate) fn dirty_under(&self, prefix: Option<&Path>) -> Vec<(Path, Mask)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let keys = self.read();
+        let dirty = under(&keys, prefix).map(|(key, known)| {
+            let dirt = Dirt::of(known);
+            let mut doubted = dirt.behind;
+            doubted |= dirt.unsure;
+            (key.clone(), doubted)
+        });
+        dirty.filter(|(_, doubted)| !doubted.is_empty()).collect()
     }
 
     /// Numbers for `status`; goes through all markers.
@@ -232,6 +260,17 @@ impl Index {
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
+}
+
+/// The entries of keys under `prefix`, in order.
+fn under<'k>(
+    keys: &'k BTreeMap<Path, Vec<Known>>,
+    prefix: Option<&'k Path>,
+) -> impl Iterator<Item = (&'k Path, &'k Vec<Known>)> {
+    let lower = prefix.map_or(Bound::Unbounded, Bound::Included);
+    keys.range::<Path, _>((lower, Bound::Unbounded))
+        .take_while(move |(key, _)| prefix.is_none_or(|p| key.as_ref().starts_with(p.as_ref())))
+        .filter(move |(key, _)| prefix.is_none_or(|p| key.prefix_matches(p) && *key != p))
 }
 
 impl Dirt {

@@ -1,5 +1,6 @@
 //! The journal: markers in the buckets, and the index of them in memory.
 
+pub(crate) mod compaction;
 pub(crate) mod index;
 pub(crate) mod marker;
 pub(crate) mod store;

@@ -101,6 +101,17 @@ impl Engine {
         false
     }
 
+    /// Writes a marker wherever one can be kept. Where nobody can keep it, this process remembers, and mends.
+    pub(crate) async fn leave_marker(&self, mark: &Mark<'_>, target: usize, until: Instant) {
+        let mut draft = self.draft(mark, target);
+        let homes = self.in_use().without(Mask::only(target));
+        let writes = homes.iter().map(|home| self.write_marker(&draft, home, until));
+        let durable = futures::future::join_all(writes).await;
+        let kept = homes.iter().zip(durable).filter(|(_, durable)| *durable);
+        draft.homes = kept.map(|(home, _)| home).collect();
+        self.enter(&draft, Origin::Ended);
+    }
+
     /// Enters a marker that this process wrote.
     pub(crate) fn enter(&self, draft: &Draft, origin: Origin) {
         self.index.add(Known {
@@ -178,7 +189,7 @@ impl Engine {
         {
             self.journals_known.store(true, std::sync::atomic::Ordering::Release);
         }
-        if !backend.journal_read.swap(true, std::sync::atomic::Ordering::AcqRel) {
+        if backend.journal_was_read(began) {
             self.observers.tell(|| Event::JournalRead { backend: backend.id.clone(), markers });
         }
         Ok(markers)

@@ -1,24 +1,27 @@
 //! Writes on a condition: decided by one backend on its own condition, then brought to the others in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use lifeboat_core::{BlobStore, Class, Effect, Support, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::put::Body;
+use super::spoilt::is_spoilt;
 use super::{Done, Write};
 use crate::backend::Mask;
+use crate::catch_up::Urgency;
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason};
-use crate::etag;
 use crate::events::Operation;
-use crate::journal::index::Origin;
 use crate::journal::store::Mark;
 use crate::settings::ConditionalWrites;
 
+/// Pause before a backend that decides is looked at again; it doubles.
+const SOONEST_LOOK: Duration = Duration::from_millis(50);
 /// Attempts to have a condition decided, and to bring a decided write to a replica.
 const ATTEMPTS: usize = 4;
 
@@ -32,9 +35,10 @@ impl Engine {
     ) -> Result<Done> {
         write.operation = Operation::ConditionalPut;
         let mut passed = Mask::NONE;
+        let mut again = 2;
         let (at, result) = loop {
             let at = self.decider(&write.key, passed).await?;
-            let mode = self.own_condition(at, &write.key, mode.clone())?;
+            let mode = self.own_condition(at, &write.key, mode.clone()).await?;
             if matches!(mode, PutMode::Update(_)) {
                 self.rise_above(at, &mut write, &mut body).await;
             }
@@ -47,6 +51,12 @@ impl Engine {
                     break (at, result);
                 }
                 Err(error) if self.may_pass_on(at, passed, &error) => passed.set(at),
+                // An older version may have landed there late, after it was brought up to date.
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
+                    if again > 0 && self.is_dirty_at(at, &write.key) =>
+                {
+                    again -= 1;
+                }
                 Err(error) => return Err(error),
             }
         };
@@ -55,6 +65,11 @@ impl Engine {
         let (key, tag) = (write.key.clone(), tag_of(&body));
         write.send = Arc::new(move |_, store| bring(store, key.clone(), body.clone(), tag).boxed());
         self.fan_out(write).await
+    }
+
+    /// Whether a backend may hold something else than the latest version.
+    fn is_dirty_at(&self, at: usize, key: &Path) -> bool {
+        self.index.dirt(key).is_some_and(|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
     }
 
     /// Whether the next backend may decide: the one asked is dead, has certainly done nothing, and only we write.
@@ -96,31 +111,26 @@ impl Engine {
         if dirt.busy.has(at) {
             return undecidable("an earlier write of the key is still under way to it");
         }
-        if (dirt.behind.has(at) || dirt.unsure.has(at)) && !self.reconcile(key).await.is_level(at) {
+        if self.is_dirty_at(at, key) && !self.bring_level(at, key).await {
             return undecidable("it lacks the latest version and could not be brought up to date");
         }
         Ok(at)
     }
 
-    /// The condition in the decider's own words; another backend's `ETag` fails it.
-    fn own_condition(&self, at: usize, key: &Path, mode: PutMode) -> Result<PutMode> {
-        let PutMode::Update(version) = mode else { return Ok(mode) };
-        let backend = &self.backends[at];
-        let own = |tag: Option<String>| match tag {
-            None => Ok(None),
-            Some(tag) => match etag::own(&backend.id, backend.is_first(), &tag) {
-                Some(own) => Ok(Some(own.to_owned())),
-                None => Err(Error::Precondition {
-                    path: key.to_string(),
-                    source: format!("the ETag was given by another backend than {}", backend.id)
-                        .into(),
-                }),
-            },
-        };
-        Ok(PutMode::Update(UpdateVersion {
-            e_tag: own(version.e_tag)?,
-            version: own(version.version)?,
-        }))
+    /// Brings a backend up to date before it decides. Writes of others that are on their way are waited for.
+    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path) -> bool {
+        let until = Instant::now() + self.settings.attempt_deadline;
+        let mut pause = SOONEST_LOOK;
+        loop {
+            if self.reconcile(key, Urgency::Now).await.is_level(at) {
+                return true;
+            }
+            if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
+                return false;
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
     }
 
     /// A new version's stamp must be above that of the one it replaces, whoever wrote that.
@@ -146,7 +156,9 @@ impl Engine {
         body: &Body,
         mode: &PutMode,
     ) -> Result<(PutResult, bool)> {
-        let until = self.write_bound(write.size);
+        // Less than a plain write has: it could go on elsewhere, and those who wait for the key want to.
+        let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
+        let until = self.bound_of(write).min(Instant::now() + most);
         let backend = &self.backends[at];
         let mut open = 0;
         let mut last = None;
@@ -178,6 +190,11 @@ impl Engine {
                     return Err(error);
                 }
                 _ => {}
+            }
+            // Our stamp on other bytes: no version of anybody's.
+            if is_spoilt(&error) {
+                last = Some(error);
+                break;
             }
             // Whose version is it that is there?
             let look = head(&*backend.store, &write.key);
@@ -212,14 +229,8 @@ impl Engine {
             return;
         }
         let mark = Mark { ambiguous: true, acknowledged: false, confirmed: false, ..write.mark() };
-        let mut draft = self.draft(&mark, at);
         let until = Instant::now() + self.settings.attempt_deadline;
-        for home in self.in_use().iter().filter(|home| *home != at) {
-            if self.write_marker(&draft, home, until).await {
-                draft.homes.set(home);
-            }
-        }
-        self.enter(&draft, Origin::Ended);
+        self.leave_marker(&mark, at, until).await;
     }
 
     async fn undecided(

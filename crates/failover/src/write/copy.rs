@@ -11,6 +11,8 @@ use object_store::{
     PutResult, RenameOptions, RenameTargetMode, Result,
 };
 
+use tokio::time::Instant;
+
 use super::Write;
 use super::leg;
 use super::put::{TAGS_METADATA, strip};
@@ -31,7 +33,9 @@ impl Engine {
         to: Path,
         options: CopyOptions,
     ) -> Result<()> {
-        let guards = self.locks.lock_all(&[from.clone(), to.clone()]).await;
+        let until = self.write_bound(0);
+        let keys = [from.clone(), to.clone()];
+        let guards = self.wait_for(&to, until, self.locks.lock_all(&keys)).await?;
         let head = GetOptions { head: true, ..GetOptions::default() };
         let source = self.get_raw(&from, head).await?;
         let tag = VersionTag::of(&source.result.attributes);
@@ -44,14 +48,14 @@ impl Engine {
                 }),
             },
             (CopyMode::Overwrite, Some(tag)) if source.result.meta.size > BY_HAND => {
-                self.copy_server_side(&from, &to, tag, source.at).await
+                self.copy_server_side(&from, &to, tag, source.at, until).await
             }
             (mode, _) => {
                 let mode = match mode {
                     CopyMode::Overwrite => PutMode::Overwrite,
                     CopyMode::Create => PutMode::Create,
                 };
-                self.copy_by_hand(from, to, mode).await
+                self.copy_by_hand(from, to, mode, until).await
             }
         };
         drop(guards);
@@ -84,6 +88,7 @@ impl Engine {
         to: &Path,
         tag: VersionTag,
         holder: usize,
+        until: Instant,
     ) -> Result<()> {
         let without = self.index.dirt(from).map_or(Mask::NONE, |dirt| {
             let mut lagging = dirt.behind;
@@ -125,6 +130,7 @@ impl Engine {
             decided: Vec::new(),
             send,
             size: 0,
+            until,
             memory: None,
         })
         .await
@@ -133,7 +139,13 @@ impl Engine {
 
     /// Reads and writes: for conditions, and for sources that carry no stamp of ours. Both keys' locks are held, so
     /// that a later write of the target comes after it even if nobody waits for the copy any more.
-    async fn copy_by_hand(self: &Arc<Self>, from: Path, to: Path, mode: PutMode) -> Result<()> {
+    async fn copy_by_hand(
+        self: &Arc<Self>,
+        from: Path,
+        to: Path,
+        mode: PutMode,
+        until: Instant,
+    ) -> Result<()> {
         let read = self.get_raw(&from, GetOptions::default()).await?;
         let mut result = read.result;
         if result.meta.size > self.settings.memory {
@@ -155,6 +167,7 @@ impl Engine {
         }
         let tags = crate::catch_up::copying::tag_set(tags.as_deref());
         let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
-        self.put_locked(to, PutPayload::from_bytes(body), options, memory).await.map(|_| ())
+        let until = until + Self::body_time(size);
+        self.put_locked(to, PutPayload::from_bytes(body), options, memory, until).await.map(|_| ())
     }
 }

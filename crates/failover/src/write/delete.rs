@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutResult, Result};
+use tokio::time::Instant;
 
 use super::{Write, leg};
 use crate::backend::Mask;
@@ -19,12 +20,8 @@ const AT_ONCE: usize = 16;
 impl Engine {
     /// Deletes one key.
     pub(crate) async fn delete(self: &Arc<Self>, key: Path) -> Result<Path> {
-        let _guard = self.locks.lock(&key).await;
-        self.delete_locked(key).await
-    }
-
-    /// Deletes one key, whose lock is held.
-    pub(crate) async fn delete_locked(self: &Arc<Self>, key: Path) -> Result<Path> {
+        let until = self.write_bound(0);
+        let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
         let target = key.clone();
         let send: leg::Send = Arc::new(move |_, store| {
             let key = target.clone();
@@ -36,7 +33,7 @@ impl Engine {
             }
             .boxed()
         });
-        self.fan_out(deletion(self, key.clone(), send)).await?;
+        self.fan_out(deletion(self, key.clone(), send, until)).await?;
         Ok(key)
     }
 
@@ -85,7 +82,7 @@ impl Engine {
     }
 }
 
-fn deletion(engine: &Engine, key: Path, send: leg::Send) -> Write {
+fn deletion(engine: &Engine, key: Path, send: leg::Send, until: Instant) -> Write {
     Write {
         stamp: engine.stamp(&key),
         key,
@@ -97,6 +94,7 @@ fn deletion(engine: &Engine, key: Path, send: leg::Send) -> Write {
         decided: Vec::new(),
         send,
         size: 0,
+        until,
         memory: None,
     }
 }

@@ -2,15 +2,17 @@
 //! backend, a durable marker says that it may lack it. Puts, deletes, copies and completions all go through
 //! [`Engine::fan_out`].
 
+mod condition;
 pub(crate) mod conditional;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod leg;
 pub(crate) mod multipart;
 pub(crate) mod put;
+pub(crate) mod spoilt;
 
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
@@ -19,16 +21,16 @@ use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{PutResult, Result};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::leg::{Leg, Outcome};
 use crate::backend::Mask;
-use crate::engine::{Engine, Task};
+use crate::engine::{Engine, Task, UnderWay};
 use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
 use crate::flag::Flag;
 use crate::health::Evidence;
-use crate::journal::index::Origin;
+use crate::journal::index::{Known, Origin};
 use crate::journal::store::{Draft, Mark};
 
 /// A write of one key, under the key's lock.
@@ -49,6 +51,8 @@ pub(crate) struct Write {
     pub(crate) send: leg::Send,
     /// Bytes of the body: they add time.
     pub(crate) size: u64,
+    /// When the request's time is over, counted from its beginning: what it waited for others is part of it.
+    pub(crate) until: Instant,
     /// Bytes held in memory; given back when the last leg has ended.
     pub(crate) memory: Option<OwnedSemaphorePermit>,
 }
@@ -80,6 +84,21 @@ impl Tally {
             Outcome::Refused(error) => self.refused.push((leg.at, error)),
             Outcome::Failed(error) => self.failed.push((leg.at, error)),
         }
+    }
+
+    /// A completion names parts that each backend has confirmed: one that refuses it where another takes it speaks of
+    /// itself, or of what became of the request on its way. That somebody may not write stays a refusal.
+    fn excuse_refusals(&mut self) {
+        if self.confirmed.is_empty() {
+            return;
+        }
+        let denied = |(_, error): &(usize, _)| {
+            matches!(error, object_store::Error::PermissionDenied { .. })
+        };
+        let (denied, excused) = std::mem::take(&mut self.refused).into_iter().partition(denied);
+        self.refused = denied;
+        let excused: Vec<_> = excused;
+        self.failed.extend(excused);
     }
 
     fn has(&self) -> Mask {
@@ -116,6 +135,23 @@ impl Engine {
         Instant::now() + self.settings.write_deadline + Self::body_time(size)
     }
 
+    /// Bound on the requests of a write. One that had to wait for others has an attempt's time at least.
+    pub(crate) fn bound_of(&self, write: &Write) -> Instant {
+        let attempt = self.settings.attempt_deadline + Self::body_time(write.size);
+        write.until.max(Instant::now() + attempt)
+    }
+
+    /// Waits for a key's lock, or for what else others hold that a request needs.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        key: &Path,
+        until: Instant,
+        wanted: impl Future<Output = T>,
+    ) -> Result<T> {
+        let busy = || FailoverError::new(Reason::Busy, Some(key), Effect::None).into();
+        timeout_at(until, wanted).await.map_err(|_| busy())
+    }
+
     /// What a body of so many bytes adds to a bound.
     pub(crate) fn body_time(size: u64) -> Duration {
         Duration::from_secs(size / crate::Settings::SLOWEST_UPLOAD)
@@ -123,7 +159,7 @@ impl Engine {
 
     /// Writes by the rule. The key's lock is held by the caller.
     pub(crate) async fn fan_out(self: &Arc<Self>, mut write: Write) -> Result<Done> {
-        let until = self.write_bound(write.size);
+        let until = self.bound_of(&write);
         let decided: Mask = write.decided.iter().map(|(at, _)| *at).collect();
         let dirt = self.index.dirt(&write.key).unwrap_or_default();
         let mut send = self.in_use().without(dirt.busy).without(write.without).without(decided);
@@ -234,6 +270,9 @@ impl Engine {
         until: Instant,
     ) -> Result<Done> {
         tally.confirmed.sort_by_key(|(at, _)| *at);
+        if write.operation == Operation::Multipart {
+            tally.excuse_refusals();
+        }
         let first_refusal = tally.refused.iter().map(|(at, _)| *at).min();
         let first = tally.confirmed.first().map(|(at, _)| *at);
         // A refusal of the backend that orders is the caller's result.
@@ -268,6 +307,7 @@ impl Engine {
             self.settle.push(self, &write);
         }
         if !recorded.is_empty() {
+            self.compact(&write.key);
             self.work.notify_one();
         }
         // Without patience to speak of, nobody was slow; and a large body takes its time.
@@ -312,6 +352,12 @@ impl Engine {
             };
             drafts.push(draft);
         }
+        // What nobody could keep so far, somebody can now: others may only explain what they find by it.
+        let unkept = self.index.of(&write.key).into_iter().filter(|known| known.unkept);
+        drafts.extend(unkept.filter_map(|known| {
+            let Known { marker, path, target, homes, .. } = known;
+            Some(Draft { marker, path, target: target?, homes })
+        }));
         drafts
     }
 
@@ -395,18 +441,19 @@ impl Engine {
             return;
         }
         let engine = Arc::clone(self);
-        self.legs.fetch_add(1, Ordering::AcqRel);
+        let under_way = UnderWay::new(self);
         self.spawn(async move {
             while let Some(leg) = legs.next().await {
-                for draft in recorded.iter().filter(|draft| draft.target == leg.at) {
+                // Older markers among them speak of older requests.
+                let own = |draft: &&Draft| draft.marker.stamp == write.stamp;
+                for draft in recorded.iter().filter(|draft| draft.target == leg.at).filter(own) {
                     let landed = !leg.may_land;
                     engine.index.ended(&write.key, &draft.path, landed);
                 }
                 engine.work.notify_one();
             }
             drop(write.memory);
-            engine.legs.fetch_sub(1, Ordering::AcqRel);
-            engine.leg_ended.notify_waiters();
+            drop(under_way);
         });
     }
 
@@ -475,19 +522,11 @@ impl Engine {
         let targets = if has.is_empty() { touched } else { self.all().without(has) };
         let bound = until.max(Instant::now() + self.settings.attempt_deadline);
         let traces = targets.iter().map(|target| {
-            let ambiguous = tally.may_land.has(target);
-            let mut draft = self.draft(&Mark { ambiguous, ..mark.clone() }, target);
-            async move {
-                let homes = self.in_use().without(Mask::only(target));
-                let writes = homes.iter().map(|home| self.write_marker(&draft, home, bound));
-                let durable = futures::future::join_all(writes).await;
-                let kept = homes.iter().zip(durable).filter(|(_, durable)| *durable);
-                draft.homes = kept.map(|(home, _)| home).collect();
-                // Kept in memory at least, where no marker can be written: this process will mend it.
-                self.enter(&draft, Origin::Ended);
-            }
+            let mark = Mark { ambiguous: tally.may_land.has(target), ..mark.clone() };
+            async move { self.leave_marker(&mark, target, bound).await }
         });
         futures::future::join_all(traces).await;
+        self.compact(&write.key);
         self.work.notify_one();
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use lifeboat_core::{Effect, Stamp, VersionTag};
+use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
@@ -46,6 +46,8 @@ struct Members {
 struct State {
     /// Those that failed on the way.
     out: Mask,
+    /// Those that would not complete what they have.
+    refused: Mask,
     bytes: u64,
 }
 
@@ -313,12 +315,14 @@ impl Engine {
         members: Arc<Members>,
         version: Stamp,
     ) -> Result<super::Done> {
-        let _guard = self.locks.lock(&key).await;
-        let whole = members.whole();
         let size = members.state().bytes;
+        let until = self.write_bound(size);
+        let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
+        let whole = members.whole();
         let tag = VersionTag::new(version, &key, None);
-        let target = key.clone();
+        let (target, joined) = (key.clone(), Arc::clone(&members));
         let send: leg::Send = Arc::new(move |at, store| {
+            let members = Arc::clone(&joined);
             let upload = members.uploads.iter().find(|(member, _)| *member == at);
             let upload = upload.map(|(_, upload)| Arc::clone(upload));
             let key = target.clone();
@@ -335,7 +339,12 @@ impl Engine {
                         version: meta.version,
                         extensions: object_store::Extensions::default(),
                     }),
-                    _ => Err(error),
+                    _ => {
+                        if store.classify(&error).class == Class::Answer {
+                            members.state().refused.set(at);
+                        }
+                        Err(error)
+                    }
                 }
             }
             .boxed()
@@ -353,9 +362,13 @@ impl Engine {
                 decided: Vec::new(),
                 send,
                 size,
+                until,
                 memory: None,
             })
             .await?;
+        // Nobody completes or aborts those any more.
+        let refused = members.state().refused;
+        leave(self, &members, refused);
         Ok(done)
     }
 }

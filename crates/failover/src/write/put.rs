@@ -10,7 +10,9 @@ use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result, TagSet,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use super::spoilt::{is_spoilt, put_again};
 use super::{Write, leg};
 use crate::backend::Mask;
 use crate::engine::Engine;
@@ -68,9 +70,10 @@ impl Engine {
         options: PutOptions,
     ) -> Result<PutResult> {
         let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
-        let memory = self.take_memory(size).await;
-        let _guard = self.locks.lock(&key).await;
-        self.put_locked(key, payload, options, memory).await
+        let until = self.write_bound(size);
+        let memory = self.wait_for(&key, until, self.take_memory(size)).await?;
+        let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
+        self.put_locked(key, payload, options, memory, until).await
     }
 
     /// Puts a key whose lock is held.
@@ -80,6 +83,7 @@ impl Engine {
         payload: PutPayload,
         options: PutOptions,
         memory: Option<OwnedSemaphorePermit>,
+        until: Instant,
     ) -> Result<PutResult> {
         let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
         let checksum = content_checksum(payload.iter());
@@ -89,7 +93,7 @@ impl Engine {
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutOptions { attributes, ..options };
         let body = Body { payload, options };
-        let write = write_of(key, stamp, size, memory, body.clone());
+        let write = write_of(key, stamp, (size, until), memory, body.clone());
         let done = match mode {
             PutMode::Overwrite => self.fan_out(write).await,
             mode => self.put_on_condition(write, body, mode).await,
@@ -112,8 +116,21 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Puts at one store.
+    /// Puts at one store; once more if the service says that it stored something else.
     pub(crate) async fn put(
+        self,
+        store: Arc<dyn BlobStore>,
+        key: Path,
+        mode: PutMode,
+    ) -> Result<PutResult> {
+        match self.clone().put_once(Arc::clone(&store), key.clone(), mode).await {
+            Err(error) if is_spoilt(&error) => put_again(&store, &key, self, error).await,
+            result => result,
+        }
+    }
+
+    /// Puts at one store.
+    pub(crate) async fn put_once(
         self,
         store: Arc<dyn BlobStore>,
         key: Path,
@@ -126,7 +143,7 @@ impl Body {
 fn write_of(
     key: Path,
     stamp: Stamp,
-    size: u64,
+    (size, until): (u64, Instant),
     memory: Option<OwnedSemaphorePermit>,
     body: Body,
 ) -> Write {
@@ -145,6 +162,7 @@ fn write_of(
         decided: Vec::new(),
         send,
         size,
+        until,
         memory,
     }
 }

@@ -68,8 +68,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lifeboat_core::{
-    BlobStore, Capabilities, CapabilityReport, Effect, Error, Fault, Identity, Jurisdiction,
-    PartLimits, Probe, Support, Verdict, classify_default, conditions,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Error, Fault, Identity,
+    Jurisdiction, PartLimits, Probe, Support, Verdict, classify_default, conditions,
 };
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -293,6 +293,10 @@ impl BlobStore for FolderStore {
     async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
         let report = conditions::probe_capabilities(self, &classify_default).await?;
         Ok(*self.probed.get_or_init(|| report))
+    }
+
+    async fn bucket_rules(&self, _: &Path) -> BucketRules {
+        BucketRules::unknown("a file system is not asked")
     }
 
     async fn probe(&self) -> Result<Probe> {

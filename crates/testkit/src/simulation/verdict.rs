@@ -247,6 +247,7 @@ fn missed<'a>(
     read: &Record,
     value: Option<Value>,
 ) -> Option<&'a Write<'a>> {
+    let read_key = super::check::read_key(&read.action)?;
     let mine = |write: &Write<'_>| {
         write.record.process == read.process && write.record.incarnation == read.incarnation
     };
@@ -264,6 +265,7 @@ fn missed<'a>(
             && newer.value != value
             && newer.ended < read.invoked
             && possible.iter().all(|write| precedes(world, write, newer))
+            && !world.overrun(read_key, &[newer.value], newer.record.invoked)
     })
 }
 

@@ -118,16 +118,17 @@ impl World {
             backend.with_log(|log| {
                 let late = log.iter().filter(|change| change.key == *key);
                 late.filter(|change| change.sent < since && change.at >= since).any(|change| {
-                    !states.contains(&state_of(change))
-                        && !self.backends.iter().enumerate().any(|(other, elsewhere)| {
-                            other != at
-                                && elsewhere.with_log(|log| {
-                                    let before = log.iter().rev().find(|earlier| {
-                                        earlier.key == *key && earlier.at <= change.at
-                                    });
-                                    states.contains(&before.and_then(state_of))
-                                })
-                        })
+                    // Even if it brings the same bytes: they are an older version.
+                    !self.backends.iter().enumerate().any(|(other, elsewhere)| {
+                        other != at
+                            && elsewhere.with_log(|log| {
+                                let before = log
+                                    .iter()
+                                    .rev()
+                                    .find(|earlier| earlier.key == *key && earlier.at <= change.at);
+                                states.contains(&before.and_then(state_of))
+                            })
+                    })
                 })
             })
         })

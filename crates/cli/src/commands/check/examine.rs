@@ -6,12 +6,13 @@ use std::time::Duration;
 use lifeboat::http::WireFailure;
 use lifeboat::transfer::{backend_name, describe};
 use lifeboat::{
-    BlobStore, Capabilities, CapabilityReport, Class, Error, ErrorKind, Fault, RESERVED_PREFIX,
+    BlobStore, BucketRule, Capabilities, CapabilityReport, Class, Error, ErrorKind, Fault,
+    RESERVED_PREFIX,
 };
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
-use super::report::{Capability, Report, Verdict};
+use super::report::{Capability, Report, Rule, Verdict};
 use crate::exit::to_json;
 
 /// The capability probe sends some fifteen requests; with each at its first-byte deadline (5 s) and
@@ -55,6 +56,7 @@ impl Examination<'_> {
         let declared = self.store.capabilities();
         self.report.declare(&declared);
         self.probe().await?;
+        self.rules().await;
         if read_only {
             return Ok(());
         }
@@ -115,6 +117,25 @@ impl Examination<'_> {
         };
         let side = if skew > 0 { "behind" } else { "ahead of" };
         self.report.warn(format!("this clock is {} s {side} the server's{warn}", skew.abs()));
+    }
+
+    /// Looks for what the bucket does to the objects that Lifeboat itself keeps there, the journal's markers above all.
+    async fn rules(&mut self) {
+        let rules = self.store.bucket_rules(&Path::from(RESERVED_PREFIX)).await;
+        if let BucketRule::Present(rule) = &rules.object_lock {
+            self.report.warn(format!(
+                "object lock: {rule}, the journal's markers as well: each stays as a locked version, or cannot be \
+                 deleted at all; use a bucket without a default retention"
+            ));
+        }
+        if let BucketRule::Present(rule) = &rules.expiry {
+            self.report.warn(format!(
+                "lifecycle: {rule}, the journal's markers as well: an outage that lasts longer loses writes; keep the \
+                 rule off {RESERVED_PREFIX}/"
+            ));
+        }
+        self.report.object_lock = Rule::from(rules.object_lock);
+        self.report.expiry = Rule::from(rules.expiry);
     }
 
     /// Writes, reads back and removes an object of a few bytes.

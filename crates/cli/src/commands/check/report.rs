@@ -1,6 +1,6 @@
 //! What was found out about one backend, and how it is shown.
 
-use lifeboat::{BlobStore, Error, Jurisdiction, Support};
+use lifeboat::{BlobStore, BucketRule, Error, Jurisdiction, Support};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -29,6 +29,33 @@ impl Verdict {
             Self::No => "no",
             Self::Unknown => "unknown",
         }
+    }
+}
+
+/// Whether the bucket has a rule that concerns the journal.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rule {
+    present: Verdict,
+    detail: Option<String>,
+}
+
+impl Rule {
+    const NOT_ASKED: Self = Self { present: Verdict::Unknown, detail: None };
+
+    fn in_words(&self) -> String {
+        let detail = self.detail.iter().map(|detail| format!(" ({})", escape(detail)));
+        format!("{}{}", self.present.as_str(), detail.collect::<String>())
+    }
+}
+
+impl From<BucketRule> for Rule {
+    fn from(rule: BucketRule) -> Self {
+        let (present, detail) = match rule {
+            BucketRule::Absent => (Verdict::No, None),
+            BucketRule::Present(rule) => (Verdict::Yes, Some(rule)),
+            BucketRule::Unknown(why) => (Verdict::Unknown, Some(why)),
+        };
+        Self { present, detail }
     }
 }
 
@@ -68,6 +95,10 @@ pub(crate) struct Report {
     pub(crate) latency_ms: Option<f64>,
     pub(crate) clock_skew_seconds: Option<i64>,
     pub(crate) server: Option<String>,
+    /// New objects cannot be deleted for a while.
+    pub(crate) object_lock: Rule,
+    /// A lifecycle rule deletes objects.
+    pub(crate) expiry: Rule,
     pub(crate) capabilities: Vec<Capability>,
     /// Whether the provider declares what it does not do.
     pub(crate) contradicted: bool,
@@ -110,6 +141,8 @@ impl Report {
             latency_ms: None,
             clock_skew_seconds: None,
             server: None,
+            object_lock: Rule::NOT_ASKED,
+            expiry: Rule::NOT_ASKED,
             capabilities: Vec::new(),
             contradicted: false,
             warnings: Vec::new(),
@@ -160,6 +193,8 @@ impl Report {
         facts.extend(self.latency_ms.map(|ms| ("latency", format!("{ms:.1} ms"))));
         facts.extend(self.clock_skew_seconds.map(|skew| ("clock skew", format!("{skew} s"))));
         facts.extend(self.server.clone().map(|server| ("server", server)));
+        facts.push(("object lock", self.object_lock.in_words()));
+        facts.push(("expiry", self.expiry.in_words()));
         facts
     }
 

@@ -1,0 +1,55 @@
+//! How long a key has looked the same. A difference that no marker explains may be a write on its way through;
+//! when nothing has moved for as long as a write may take, it is none.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use lifeboat_core::VersionTag;
+use object_store::path::Path;
+use tokio::time::Instant;
+
+use super::Seen;
+
+/// What tells one look at a key from another: for each backend that answered, its object's `ETag`, size and stamp.
+type Look = Vec<(usize, Option<(Option<String>, u64, Option<VersionTag>)>)>;
+
+/// Keys remembered; beyond it the first names are forgotten, and their time begins anew.
+const MOST: usize = 10_000;
+
+/// Since when each doubtful key has looked as it does.
+#[derive(Debug, Default)]
+pub(crate) struct Stillness(Mutex<BTreeMap<Path, (Instant, Look)>>);
+
+impl Stillness {
+    /// Since when exactly this has been seen.
+    pub(crate) fn since(&self, key: &Path, seen: &[(usize, Seen)]) -> Instant {
+        let now = Instant::now();
+        let look = look(seen);
+        let mut keys = self.keys();
+        if let Some((since, before)) = keys.get(key)
+            && *before == look
+        {
+            return *since;
+        }
+        if keys.len() >= MOST {
+            keys.pop_first();
+        }
+        keys.insert(key.clone(), (now, look));
+        now
+    }
+
+    /// The key is in no doubt.
+    pub(crate) fn forget(&self, key: &Path) {
+        self.keys().remove(key);
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, BTreeMap<Path, (Instant, Look)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn look(seen: &[(usize, Seen)]) -> Look {
+    let print =
+        |seen: &Seen| seen.as_ref().map(|(meta, tag)| (meta.e_tag.clone(), meta.size, *tag));
+    seen.iter().map(|(at, seen)| (*at, print(seen))).collect()
+}

@@ -1,0 +1,181 @@
+//! Traps that the engine itself once fell into: each test fails without the remedy that it is about.
+
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
+use lifeboat_testkit::simulation::{BackendSettings, Order};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::time::{sleep, timeout};
+
+use crate::lab::{JOURNAL, Lab, key, stamp};
+
+/// Far beyond every deadline of the lab, and the time in which a request may be late.
+const FOR_EVER: Duration = Duration::from_mins(10);
+
+/// Enough frames of whatever recurs once for each entry to overflow the stack of a thread.
+const MANY: usize = 100_000;
+
+#[tokio::test(start_paused = true)]
+async fn copies_and_puts_of_crossing_keys_finish_with_memory_for_one_body() {
+    const BODY: usize = 40 << 10;
+    let mut lab = Lab::new(2);
+    lab.settings.memory = 64 << 10;
+    let process = lab.process(1);
+    let keys = [Path::from("data/a"), Path::from("data/b")];
+    let put = |to: &Path| {
+        let (store, to) = (process.store.clone(), to.clone());
+        process.run(async move { store.put(&to, PutPayload::from(vec![7; BODY])).await.map(drop) })
+    };
+    let copy = |from: &Path, to: &Path| {
+        let (store, from, to) = (process.store.clone(), from.clone(), to.clone());
+        process.run(async move { store.copy(&from, &to).await })
+    };
+    for key in &keys {
+        put(key).await.unwrap().unwrap();
+    }
+    // A copy holds the locks of its keys, and has yet to ask for memory.
+    let gate = Gate::new();
+    for way in &process.ways {
+        let hold = Rule::new(Strike::Hold(gate.clone())).on(&[Operation::Get]);
+        way.add(hold.prefix("data/"));
+    }
+    let mut all = vec![copy(&keys[0], &keys[1])];
+    gate.reached().await;
+    // Puts of the same keys have memory, or wait for it, and have yet to get a lock.
+    all.extend([put(&keys[1]), copy(&keys[1], &keys[0]), put(&keys[0])]);
+    sleep(Duration::from_millis(50)).await;
+    gate.open();
+    let finished = timeout(FOR_EVER, futures::future::join_all(all)).await;
+    for result in finished.expect("they wait for each other") {
+        result.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn listing_that_passes_over_very_many_keys_does_not_run_out_of_stack() {
+    let mut settings = BackendSettings::default();
+    // In one page, so that what is passed over is there at once; where keys come in no order, an offset is
+    // for the engine to apply.
+    settings.page = 2 * MANY;
+    settings.order = Order::Folders;
+    let lab = Lab::with(vec![settings; 2]);
+    for number in 0..MANY {
+        for folder in [".lifeboat/conflicts", "data"] {
+            lab.backends[0].write_directly(&Path::from(format!("{folder}/{number}")), "x");
+        }
+    }
+    let last = Path::from("last");
+    lab.backends[0].write_directly(&last, "x");
+    let process = lab.process(1);
+    let listed = process.store.list_with_offset(None, &Path::from("e"));
+    let listed: Vec<_> = listed.map_ok(|meta| meta.location).try_collect().await.unwrap();
+    assert_eq!(listed, [last]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn overwrites_of_a_key_dated_far_ahead_have_rising_stamps() {
+    let lab = Lab::new(2);
+    let (ahead, right) = (lab.process_ahead(1, 3_600_000), lab.process(2));
+    ahead.put(&key(), "of the fast clock").await.unwrap().unwrap();
+    right.get(&key()).await.unwrap();
+    let mut stamps = vec![stamp(&lab, 0, &key())];
+    for text in ["one", "two", "three"] {
+        right.put(&key(), text).await.unwrap().unwrap();
+        stamps.push(stamp(&lab, 0, &key()));
+    }
+    assert!(stamps.is_sorted_by(|one, other| one < other), "{stamps:?}");
+    lab.expect_everywhere(&[&right], &key(), Some("three")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn marker_of_a_backend_that_is_not_ours_is_kept_and_keeps_nobody_busy() {
+    let lab = Lab::new(3);
+    let writer = lab.process(1);
+    writer.put(&key(), "old").await.unwrap().unwrap();
+    writer.refuse(2);
+    writer.put(&key(), "new").await.unwrap().unwrap();
+    writer.spawner.crash();
+    let markers = [lab.markers(0), lab.markers(1)];
+    assert!(markers.iter().all(|markers| !markers.is_empty()));
+
+    // Somebody uses the first two backends without the third.
+    let process = lab.of_the_first(2).process(2);
+    let looks = Gate::new();
+    looks.open();
+    for way in &process.ways {
+        let count = Rule::new(Strike::Hold(looks.clone())).on(&[Operation::Head]);
+        way.add(count.key(key().as_ref()));
+    }
+    process.store.loaded().await;
+    process.store.catch_up().await;
+    // The data on both are level, and the marker is over once the quarantine has passed.
+    sleep(lab.settings.quarantine * 3).await;
+    process.store.catch_up().await;
+    assert_eq!([lab.markers(0), lab.markers(1)], markers);
+    assert_eq!(looks.count(), 0, "catch-up has nothing to look for");
+
+    // It was for those who have the third.
+    let next = lab.process(3);
+    assert_eq!(next.get(&key()).await.unwrap(), "new");
+    lab.expect_everywhere(&[&next], &key(), Some("new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn leg_of_a_write_whose_marker_fails_is_waited_for_and_settled() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "old").await.unwrap().unwrap();
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let denied = Rule::new(Strike::Fail(Failure::Denied)).on(Operation::PUTS).prefix(JOURNAL);
+    process.ways[0].add(denied);
+    let error = process.put(&key(), "new").await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("could not be recorded"), "{error}");
+    assert_eq!(process.store.status().journal.markers, 1, "remembered, if nowhere else");
+
+    let store = process.store.clone();
+    let mut closed = process.run(async move { store.close().await });
+    let early = timeout(Duration::from_secs(1), &mut closed).await;
+    assert!(early.is_err(), "the leg to b1 is still under way");
+    gate.open();
+    timeout(Duration::from_secs(1), closed).await.expect("the leg has ended").unwrap();
+
+    process.clear(0);
+    process.store.catch_up().await;
+    assert_eq!(process.store.status().journal.markers, 0, "both have it");
+    assert_eq!([lab.at(0, &key()), lab.at(1, &key())], [(); 2].map(|()| Some("new".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn listing_that_dies_halfway_twice_has_every_key_once_in_whatever_order_they_come() {
+    let names = ["a", "a-b", "a/x", "a/y", "a.b", "b", "b-c/z", "b/1", "b/2", "c"];
+    let mut wanted: Vec<Path> = names.iter().map(|name| Path::from(*name)).collect();
+    wanted.sort();
+    for unordered in 0..8 {
+        let settings = (0..3).map(|backend| {
+            let mut settings = BackendSettings::default();
+            settings.order =
+                if unordered & (1 << backend) == 0 { Order::Bytes } else { Order::Folders };
+            settings
+        });
+        let lab = Lab::with(settings.collect());
+        for name in &wanted {
+            lab.backends.iter().for_each(|backend| backend.write_directly(name, "x"));
+        }
+        for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
+            let process = lab.process(1);
+            process.store.loaded().await;
+            for (backend, after) in [first, second].into_iter().enumerate() {
+                let dies = Rule::new(Strike::Break(At::Offset(after), Failure::Reset));
+                process.ways[backend].add(dies.on(&[Operation::List]).key(""));
+            }
+            let listed: Vec<_> = process.store.list(None).try_collect().await.unwrap();
+            let mut keys: Vec<_> = listed.into_iter().map(|meta| meta.location).collect();
+            keys.sort();
+            assert_eq!(keys, wanted, "orders {unordered:03b}; deaths after {first} and {second}");
+            process.spawner.crash();
+        }
+    }
+}

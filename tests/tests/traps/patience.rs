@@ -1,0 +1,81 @@
+//! Traps of keys that a backend will not take: catch-up must neither give up nor ask for ever at full speed.
+
+use std::time::Duration;
+
+use lifeboat_testkit::fault_store::{Failure, Operation, Rule, Strike};
+use tokio::time::sleep;
+
+use crate::lab::{Lab, Process, key};
+
+/// b0 has missed a write of the key, is back, and refuses the key.
+async fn refused(lab: &Lab) -> Process {
+    let process = lab.process(1);
+    process.put(&key(), "v0").await.unwrap().unwrap();
+    process.refuse(0);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    refuse_key(&process, 0);
+    process
+}
+
+/// The weather is fine, but a backend does not take the key.
+fn refuse_key(process: &Process, backend: usize) {
+    let refusal = Rule::new(Strike::Fail(Failure::NotSupported)).on(Operation::PUTS);
+    process.ways[backend].set([refusal.key(key().as_ref())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_that_a_backend_refuses_is_tried_less_and_less_often() {
+    let lab = Lab::new(2);
+    let process = refused(&lab).await;
+    sleep(Duration::from_mins(20)).await;
+    let tried = process.failures();
+    assert!((5..=20).contains(&tried.len()), "tried {} times in 20 minutes", tried.len());
+    assert!(tried.iter().all(|(tried, _)| *tried == key()));
+    let told = process.store.status().refused;
+    assert_eq!((told.len(), told[0].key.as_str()), (1, key().as_ref()), "{told:?}");
+    assert!(told[0].times >= 5 && told[0].why.contains("injected"), "{told:?}");
+    // Whoever asks for it has it tried at once.
+    process.store.catch_up().await;
+    assert_eq!(process.failures().len(), tried.len() + 1);
+    sleep(Duration::from_mins(20)).await;
+    // And so has a new marker.
+    let before = process.failures().len();
+    process.refuse(0);
+    process.put(&key(), "v2").await.unwrap().unwrap();
+    refuse_key(&process, 0);
+    sleep(Duration::from_secs(30)).await;
+    assert!(process.failures().len() > before);
+    process.clear(0);
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    assert!(process.store.status().refused.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflict_of_a_key_that_cannot_be_settled_is_counted_once() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.put(&key(), "v0").await.unwrap().unwrap();
+    process.refuse(0);
+    process.put(&key(), "ours").await.unwrap().unwrap();
+    lab.backends[0].write_directly(&key(), "someone else's");
+    refuse_key(&process, 0);
+    sleep(Duration::from_mins(2)).await;
+    assert!(process.failures().len() > 2, "{:?}", process.failures());
+    assert_eq!(process.store.status().conflicts, 1);
+    assert!(lab.kept().contains(&"someone else's".to_owned()), "{:?}", lab.kept());
+}
+
+#[tokio::test(start_paused = true)]
+async fn backend_that_refuses_a_key_keeps_no_other_from_catching_up() {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.put(&key(), "v0").await.unwrap().unwrap();
+    process.refuse(0);
+    process.refuse(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    refuse_key(&process, 0);
+    process.clear(1);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("v1"));
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v0"));
+}

@@ -1,0 +1,105 @@
+//! Traps of presigned URLs: whoever holds one speaks to one backend, past the failover.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lifeboat_core::{AnyStore, BlobStore, Identity};
+use lifeboat_failover::{Failover, FailoverError, Reason};
+use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Operation, Rule, Strike};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::signer::{Method, Signer, Url};
+use object_store::{ObjectStoreExt, Result};
+
+const FOR: Duration = Duration::from_mins(5);
+
+/// Signs with its backend's name.
+#[derive(Debug)]
+struct Named(&'static str);
+
+#[async_trait]
+impl Signer for Named {
+    async fn signed_url(&self, method: Method, path: &Path, _: Duration) -> Result<Url> {
+        Ok(Url::parse(&format!("https://{}.test/{path}?method={method}", self.0)).unwrap())
+    }
+}
+
+fn pair() -> (Failover, [Faults; 2]) {
+    let ways = [Faults::seeded(1), Faults::seeded(2)];
+    let mut builder = Failover::builder().seed(1);
+    for (way, name) in ways.iter().zip(["first", "second"]) {
+        let store = FaultStore::new(InMemory::new(), way.clone());
+        let store = AnyStore::new(store, Identity::new("memory", "", name));
+        builder = builder.seeded_backend(store.with_signer(Arc::new(Named(name))));
+    }
+    (builder.build().unwrap(), ways)
+}
+
+async fn signed_by(store: &Failover, key: &Path) -> String {
+    let url = store.signer().unwrap().signed_url(Method::GET, key, FOR).await.unwrap();
+    url.host_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn urls_that_would_write_past_the_failover_are_refused_with_the_remedy() {
+    let (store, _) = pair();
+    let key = Path::from("data/k");
+    let signer = store.signer().unwrap();
+    for method in [Method::PUT, Method::DELETE, Method::POST] {
+        for error in [
+            signer.signed_url(method.clone(), &key, FOR).await.unwrap_err(),
+            signer.signed_urls(method.clone(), std::slice::from_ref(&key), FOR).await.unwrap_err(),
+        ] {
+            let found = FailoverError::find(&error).expect("the failover's own error");
+            assert_eq!(found.reason(), Reason::WouldBypass);
+            let text = error.to_string();
+            assert!(
+                text.contains("through the failover") && text.contains("one backend"),
+                "{text}"
+            );
+        }
+    }
+    for method in [Method::GET, Method::HEAD] {
+        signer.signed_url(method, &key, FOR).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn urls_to_read_are_signed_by_the_backend_that_would_serve_the_key() {
+    let (store, ways) = pair();
+    let (dirty, clean) = (Path::from("data/dirty"), Path::from("data/clean"));
+    store.put(&clean, "c".into()).await.unwrap();
+    assert_eq!(signed_by(&store, &clean).await, "first.test");
+    // The first backend misses one write.
+    let missed = Rule::new(Strike::Fail(Failure::Refused)).on(Operation::WRITES);
+    ways[0].add(missed.key(dirty.as_ref()));
+    store.put(&dirty, "d".into()).await.unwrap();
+    assert_eq!(signed_by(&store, &dirty).await, "second.test");
+    // A fault makes it suspect: reads ask the other first, and so do URLs.
+    ways[0].set([Rule::new(Strike::Fail(Failure::Refused))]);
+    store.get(&clean).await.unwrap();
+    assert_eq!(signed_by(&store, &clean).await, "second.test");
+    // Down.
+    for _ in 0..5 {
+        let _ = store.put(&clean, "c".into()).await;
+    }
+    assert_eq!(signed_by(&store, &clean).await, "second.test");
+}
+
+#[tokio::test(start_paused = true)]
+async fn url_of_a_key_whose_only_holder_is_down_is_refused() {
+    let (store, ways) = pair();
+    let key = Path::from("data/k");
+    let missed = Rule::new(Strike::Fail(Failure::Refused)).on(Operation::WRITES);
+    ways[0].add(missed.key(key.as_ref()));
+    store.put(&key, "d".into()).await.unwrap();
+    ways[1].set([Rule::new(Strike::Fail(Failure::Refused))]);
+    let other = Path::from("data/other");
+    for _ in 0..5 {
+        let _ = store.put(&other, "c".into()).await;
+    }
+    let error = store.signer().unwrap().signed_url(Method::GET, &key, FOR).await.unwrap_err();
+    let found = FailoverError::find(&error).expect("the failover's own error");
+    assert_eq!(found.reason(), Reason::Unavailable, "{error}");
+}
