@@ -13,8 +13,8 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::backend::{Backend, Mask};
-use crate::catch_up::stillness::Stillness;
 use crate::catch_up::patience::Patience;
+use crate::catch_up::stillness::Stillness;
 use crate::clock::HybridClock;
 use crate::events::{Event, Operation};
 use crate::flag::Flag;

@@ -97,7 +97,9 @@ impl Engine {
         let in_use = self.in_use();
         if in_use.iter().any(|at| complete.has(at)) {
             let mut lagging = Mask::NONE;
-            dirty.iter().for_each(|(_, doubted)| lagging |= *doubted);
+            for (_, doubted) in dirty {
+                lagging |= *doubted;
+            }
             let served = ask(Choice { last: lagging, ..Choice::among(complete) }).await?;
             return Ok(vec![(served.at, served.result)]);
         }

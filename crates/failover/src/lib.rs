@@ -35,10 +35,17 @@
 //!   under `.lifeboat/conflicts/`.
 //! - A write that was not acknowledged may or may not have happened. If the process was killed in the middle of
 //!   it, copies may differ until [`Failover::mend`] compares them; [`Settings::intent`] closes that at the price of a request for each write.
+//! - A request that was given up may land up to [`Settings::quarantine`] later, on top of what was written to that
+//!   backend since. The other copies mend it; a write that only this backend could take has no other copy.
 //! - Conditional writes while the first backend is down: refused, unless [`ConditionalWrites::Active`] says that
 //!   only one process writes.
 //! - Where a backend enforces no conditions, two processes that overwrite one key at the same moment rely on the
 //!   settling check, which runs [`Settings::settle_after`] later.
+//! - Presigned URLs for anything but reading are refused: whoever used one would write to one backend, without a stamp and
+//!   without a marker for the others. Write through the failover, or presign at one backend on purpose and
+//!   [`mend`](Failover::mend) afterwards.
+//! - An `ETag` belongs to the backend that gave it. A conditional write translates it where both hold the same version;
+//!   while its backend does not serve, what depends on it fails and says so.
 //! - A process that starts while a backend is down cannot read that backend's journal:
 //!   [`BackendStatus::journal_read`] says so, and reads are served from what is there.
 //!

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lifeboat_core::{
-    BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Identity, Probe, Support, Verdict,
-    classify_default, is_reserved,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Identity, Probe, Support,
+    Verdict, classify_default, is_reserved,
 };
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;

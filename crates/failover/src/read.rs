@@ -151,23 +151,28 @@ impl Engine {
             async move { store.get_opts(key, own).await }
         };
         // Until every journal has been read, all that answer are asked which version they have.
-        let latest = |at| Choice { trusted: true, ..Choice::among(Mask::only(at)) };
+        let latest = |holders| Choice { trusted: true, ..Choice::among(holders) };
+        let own = |holders: Mask| match only {
+            Some(only) if holders.has(only) => Mask::only(only),
+            Some(_) => Mask::NONE,
+            None => holders,
+        };
         if !self.unread_journals().is_empty()
-            && let Some(Some(at)) = self.latest_of_all(key).await
-            && only.is_none_or(|only| only == at)
+            && let Some(holders) = self.latest_of_all(key).await.map(own)
+            && !holders.is_empty()
         {
-            return self.read(operation, kind, Some(key), latest(at), &call).await;
+            return self.read(operation, kind, Some(key), latest(holders), &call).await;
         }
         let choice = Choice::among(only.map_or_else(|| self.all(), Mask::only));
         match self.read(operation, kind, Some(key), choice, &call).await {
             Err(error) if is_stale(&error) => match self.latest_of_all(key).await {
-                Some(Some(at)) if only.is_none_or(|only| only == at) => {
-                    self.read(operation, kind, Some(key), latest(at), &call).await
-                }
-                Some(None) => Err(Error::NotFound {
+                Some(holders) if holders.is_empty() => Err(Error::NotFound {
                     path: key.to_string(),
                     source: "it is deleted, and a backend has yet to hear of it".into(),
                 }),
+                Some(holders) if !own(holders).is_empty() => {
+                    self.read(operation, kind, Some(key), latest(own(holders)), &call).await
+                }
                 _ => Err(error),
             },
             result => result,
@@ -175,14 +180,19 @@ impl Engine {
     }
 
     /// Where every backend answers and none has what a marker speaks of, the marked write happened nowhere (a process was
-    /// killed between the marker and the data): the backend that holds the latest of what there is, or none
-    /// if that is nothing. Not known while any backend is silent.
-    async fn latest_of_all(&self, key: &Path) -> Option<Option<usize>> {
+    /// killed between the marker and the data): the backends that hold the latest of what there is, and none
+    /// if that is nothing. Not known while any backend is silent, or while a delete is only inferred.
+    async fn latest_of_all(&self, key: &Path) -> Option<Mask> {
         let seen = self.look(key).await;
         if seen.len() < self.backends.len() {
             return None;
         }
-        self.settle_on(key, &seen).map(|found| found.winner)
+        let found = self.settle_on(key, &seen)?;
+        if found.winner.is_none() {
+            let certain = !found.inferred || found.lagging.is_empty();
+            return certain.then_some(Mask::NONE);
+        }
+        Some(self.all().without(found.lagging.into_iter().collect()))
     }
 
     /// The backend whose `ETag` or version a read depends on.
@@ -490,7 +500,11 @@ impl Race<'_> {
     }
 
     fn accept<T: Versioned>(&mut self, lap: Lap, result: T) -> Option<Result<Served<T>>> {
-        let dirty = self.dirt.as_ref().is_some_and(|dirt| dirt.behind.has(lap.at));
+        let tag = result.tag();
+        let dirty = self
+            .dirt
+            .as_ref()
+            .is_some_and(|dirt| dirt.behind.has(lap.at) || self.is_older(dirt, tag));
         if !dirty || self.choice.trusted || self.is_latest(result.tag()) {
             return Some(Ok(Served { at: lap.at, result }));
         }
@@ -502,6 +516,17 @@ impl Race<'_> {
         }
         self.stale = true;
         None
+    }
+
+    /// Whether a version is older than the newest acknowledged one: a request that had been given up landed on top of
+    /// that, at a backend that no marker names.
+    fn is_older(&self, dirt: &Dirt, tag: Option<VersionTag>) -> bool {
+        let (Some((order, ..)), Some(tag), Some(key)) = (dirt.newest, tag, self.key) else {
+            return false;
+        };
+        // Of two processes the stamps tell no order that holds: the later one may have the lower.
+        let certain = tag.stamp.writer() == order.writer();
+        certain && tag.belongs_to(key) && tag.stamp < order && !self.is_latest(Some(tag))
     }
 
     /// Whether a version is the newest acknowledged one, or newer.

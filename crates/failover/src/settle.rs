@@ -11,6 +11,7 @@ use object_store::path::Path;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::events::Event;
 use crate::journal::store::Mark;
@@ -20,7 +21,7 @@ use crate::write::Write;
 const MOST_WAITING: usize = 20_000;
 
 /// A write that waits for its check.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Waiting {
     due: Instant,
     stamp: Stamp,
@@ -42,7 +43,7 @@ impl Checks {
             return false;
         }
         self.by_time.insert((check.due, key.clone()));
-        let before = self.by_key.insert(key.clone(), check.clone());
+        let before = self.by_key.insert(key.clone(), check);
         if let Some(before) = before.filter(|before| before.due != check.due) {
             self.by_time.remove(&(before.due, key.clone()));
         }
@@ -51,7 +52,7 @@ impl Checks {
 
     fn soonest(&self) -> Option<(Path, Waiting)> {
         let (_, key) = self.by_time.first()?;
-        self.by_key.get(key).map(|check| (key.clone(), check.clone()))
+        self.by_key.get(key).map(|check| (key.clone(), *check))
     }
 
     /// Takes a check, unless the key was written again since.
@@ -140,7 +141,8 @@ impl Engine {
             version: check.version,
             ambiguous: false,
             acknowledged: true,
-            confirmed: true,
+            // Its keepers are those that answer now, whatever they hold.
+            confirmed: false,
         };
         let seen = self.look(key).await;
         let first = seen.first().map(|(_, seen)| seen);
@@ -153,6 +155,13 @@ impl Engine {
         if !seen.iter().all(|(_, seen)| same(seen)) {
             tracing::info!(%key, "copies differ after concurrent writes");
             self.record_difference(&mark).await;
+            return;
+        }
+        // One that does not answer now is compared when it does: a marker says so.
+        let answered: Mask = seen.iter().map(|(at, _)| *at).collect();
+        let until = Instant::now() + self.settings.write_deadline;
+        for silent in self.all().without(answered).iter() {
+            self.leave_marker(&mark, silent, until).await;
         }
     }
 }
@@ -189,9 +198,9 @@ mod tests {
         let due = Instant::now();
         let check = Waiting { due, stamp: Stamp::new(1, 1), version: None, delete: false };
         for number in 0..MOST_WAITING {
-            assert!(checks.put(&Path::from(number.to_string()), check.clone()));
+            assert!(checks.put(&Path::from(number.to_string()), check));
         }
-        assert!(!checks.put(&Path::from("new"), check.clone()));
+        assert!(!checks.put(&Path::from("new"), check));
         assert!(checks.put(&Path::from("7"), check));
         assert_eq!(checks.by_time.len(), MOST_WAITING);
     }

@@ -85,8 +85,8 @@ fn object_lock(document: &str) -> Option<String> {
         (None, Some(years)) => count(years, "year"),
         (None, None) => "some time".into(),
     };
-    let mode = element_text(retention.as_bytes(), "Mode").unwrap_or_default();
-    Some(format!("new objects are kept for {length} ({})", mode.to_lowercase()))
+    let mode = element_text(retention.as_bytes(), "Mode").unwrap_or_else(|| "unknown".into());
+    Some(format!("new objects are kept for {length} in {} mode", mode.to_lowercase()))
 }
 
 /// The first enabled rule that deletes objects under `prefix`.
@@ -198,6 +198,6 @@ mod tests {
         assert_eq!(object_lock(&format!("{enabled}</ObjectLockConfiguration>")), None);
         let retention = "<Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>1</Days></DefaultRetention></Rule>";
         let found = object_lock(&format!("{enabled}{retention}</ObjectLockConfiguration>"));
-        assert_eq!(found.as_deref(), Some("new objects are kept for 1 day (governance)"));
+        assert_eq!(found.as_deref(), Some("new objects are kept for 1 day in governance mode"));
     }
 }

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::time::{sleep, timeout};
 
-use crate::lab::{JOURNAL, Lab, key, stamp};
+use crate::lab::{JOURNAL, Lab, come_to_rest, key, stamp};
 
 /// Far beyond every deadline of the lab, and the time in which a request may be late.
 const FOR_EVER: Duration = Duration::from_mins(10);
@@ -45,7 +45,7 @@ async fn copies_and_puts_of_crossing_keys_finish_with_memory_for_one_body() {
     gate.reached().await;
     // Puts of the same keys have memory, or wait for it, and have yet to get a lock.
     all.extend([put(&keys[1]), copy(&keys[1], &keys[0]), put(&keys[0])]);
-    sleep(Duration::from_millis(50)).await;
+    come_to_rest().await;
     gate.open();
     let finished = timeout(FOR_EVER, futures::future::join_all(all)).await;
     for result in finished.expect("they wait for each other") {
@@ -78,7 +78,7 @@ async fn listing_that_passes_over_very_many_keys_does_not_run_out_of_stack() {
 async fn overwrites_of_a_key_dated_far_ahead_have_rising_stamps() {
     let lab = Lab::new(2);
     let (ahead, right) = (lab.process_ahead(1, 3_600_000), lab.process(2));
-    ahead.put(&key(), "of the fast clock").await.unwrap().unwrap();
+    ahead.must_put(&key(), "of the fast clock").await;
     right.get(&key()).await.unwrap();
     let mut stamps = vec![stamp(&lab, 0, &key())];
     for text in ["one", "two", "three"] {
@@ -93,9 +93,9 @@ async fn overwrites_of_a_key_dated_far_ahead_have_rising_stamps() {
 async fn marker_of_a_backend_that_is_not_ours_is_kept_and_keeps_nobody_busy() {
     let lab = Lab::new(3);
     let writer = lab.process(1);
-    writer.put(&key(), "old").await.unwrap().unwrap();
+    writer.must_put(&key(), "old").await;
     writer.refuse(2);
-    writer.put(&key(), "new").await.unwrap().unwrap();
+    writer.must_put(&key(), "new").await;
     writer.spawner.crash();
     let markers = [lab.markers(0), lab.markers(1)];
     assert!(markers.iter().all(|markers| !markers.is_empty()));
@@ -126,7 +126,7 @@ async fn marker_of_a_backend_that_is_not_ours_is_kept_and_keeps_nobody_busy() {
 async fn leg_of_a_write_whose_marker_fails_is_waited_for_and_settled() {
     let lab = Lab::new(2);
     let process = lab.process(1);
-    process.put(&key(), "old").await.unwrap().unwrap();
+    process.must_put(&key(), "old").await;
     let gate = Gate::new();
     process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
     let denied = Rule::new(Strike::Fail(Failure::Denied)).on(Operation::PUTS).prefix(JOURNAL);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use lifeboat_failover::HealthState;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::{Instant, sleep};
@@ -106,6 +107,10 @@ async fn what_someone_wrote_early_in_a_long_outage_is_kept_whatever_was_overwrit
     let process = lab.process(1);
     process.put(&key(), "before").await.unwrap().unwrap();
     process.refuse(0);
+    // Known to be down: all markers are alike.
+    while process.store.status().backends[0].health != HealthState::Ejected {
+        process.store.put(&Path::from("data/other"), "x".into()).await.unwrap();
+    }
     overwrite(&process, 1).await;
     sleep(Duration::from_hours(1)).await;
     lab.backends[0].write_directly(&key(), "someone else's");

@@ -193,6 +193,11 @@ impl Process {
         self.run(async move { store.put(&key, text.into()).await.map(drop) })
     }
 
+    /// Writes, and is acknowledged.
+    pub(crate) async fn must_put(&self, key: &Path, text: &'static str) {
+        self.put(key, text).await.unwrap().unwrap();
+    }
+
     /// Deletes, in the background.
     pub(crate) fn delete(&self, key: &Path) -> JoinHandle<object_store::Result<()>> {
         let (store, key) = (self.store.clone(), key.clone());
@@ -263,9 +268,18 @@ impl Process {
     }
 }
 
+/// Lets everything go on that waits for nothing but its way to a backend and back. Time is paused: it moves on only
+/// when nobody has anything left to do.
+pub(crate) async fn come_to_rest() {
+    tokio::time::sleep(WAY * 10).await;
+}
+
+/// The longest way to a backend, or back.
+const WAY: Duration = Duration::from_millis(10);
+
 /// A way without faults: 5 to 10 milliseconds there, and back.
 pub(crate) fn fresh_way() -> Faults {
     let way = Faults::seeded(1);
-    way.latency(Duration::from_millis(5)..Duration::from_millis(10));
+    way.latency(WAY / 2..WAY);
     way
 }

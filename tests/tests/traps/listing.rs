@@ -1,10 +1,13 @@
 //! Traps of listings: what a backend lists is not all there is while keys are dirty.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lifeboat_testkit::fault_store::{Failure, Faults, Operation, Rule, Strike};
 use object_store::path::Path;
 use object_store::{ListResult, ObjectStore, ObjectStoreExt};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::lab::{Lab, Process};
 
@@ -133,5 +136,65 @@ async fn folders_that_dirty_keys_make_or_end_are_listed_as_they_are() {
         assert!(objects.is_empty(), "{objects:?}");
         let (folders, objects) = level(&process, Some("missed/end")).await;
         assert!(folders.is_empty() && objects.is_empty(), "{folders:?} {objects:?}");
+    }
+}
+
+/// What there is in a level, from all keys there are.
+fn level_of(keys: &BTreeSet<String>, prefix: Option<&str>) -> (Vec<String>, Vec<String>) {
+    let (mut folders, mut objects) = (BTreeSet::new(), BTreeSet::new());
+    let within = prefix.map_or_else(String::new, |prefix| format!("{prefix}/"));
+    for rest in keys.iter().filter_map(|key| key.strip_prefix(&within)) {
+        match rest.split_once('/') {
+            Some((folder, _)) => folders.insert(format!("{within}{folder}")),
+            None => objects.insert(format!("{within}{rest}")),
+        };
+    }
+    (folders.into_iter().collect(), objects.into_iter().collect())
+}
+
+/// Writes and deletes at random in a small tree while one backend or the other misses some; every level is compared
+/// with what must be there.
+async fn levels_of_a_random_history(seed: u64, seeded: bool) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut lab = Lab::new(2 + usize::from(seed.is_multiple_of(3)));
+    lab.seeded = vec![seeded; lab.backends.len()];
+    let process = lab.process(seed);
+    let mut keys = BTreeSet::new();
+    for step in 0..40 {
+        if random.random_ratio(1, 6) {
+            let missing = random.random_range(0..=process.ways.len());
+            for (at, way) in process.ways.iter().enumerate() {
+                let rule = Rule::new(Strike::Fail(Failure::Refused)).on(Operation::WRITES);
+                way.set((at == missing).then(|| rule.prefix("t/")));
+            }
+        }
+        let depth = random.random_range(1..=3);
+        let names = (0..depth).map(|_| ["a", "b", "c"][random.random_range(0..3)]);
+        // A folder and an object may have one name.
+        let key = format!("t/{}", names.collect::<Vec<_>>().join("/"));
+        let path = Path::from(key.as_str());
+        if random.random_ratio(2, 5) {
+            while process.store.delete(&path).await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            keys.remove(&key);
+        } else {
+            while process.store.put(&path, "x".into()).await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            keys.insert(key);
+        }
+        for prefix in [None, Some("t"), Some("t/a"), Some("t/b"), Some("t/a/c")] {
+            let found = level(&process, prefix).await;
+            assert_eq!(found, level_of(&keys, prefix), "seed {seed}, step {step}, {prefix:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_level_shows_what_there_is_whatever_each_backend_has_missed() {
+    for seed in 0..8 {
+        levels_of_a_random_history(seed, true).await;
+        levels_of_a_random_history(seed, false).await;
     }
 }

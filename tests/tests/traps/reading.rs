@@ -14,13 +14,13 @@ use crate::lab::{Lab, fresh_way, key};
 #[tokio::test(start_paused = true)]
 async fn t18_application_starts_while_the_first_backend_swallows_everything() {
     let lab = Lab::new(2);
-    lab.process(1).put(&key(), "v1").await.unwrap().unwrap();
+    lab.process(1).must_put(&key(), "v1").await;
     let ways = vec![fresh_way(), fresh_way()];
     ways[0].add(Rule::new(Strike::Hang));
     let process = lab.process_through(2, 0, ways);
     let began = Instant::now();
     assert_eq!(process.get(&key()).await.unwrap(), "v1");
-    process.put(&key(), "v2").await.unwrap().unwrap();
+    process.must_put(&key(), "v2").await;
     assert!(began.elapsed() < lab.settings.write_deadline, "{:?}", began.elapsed());
 }
 
@@ -28,9 +28,9 @@ async fn t18_application_starts_while_the_first_backend_swallows_everything() {
 async fn t19_process_says_that_it_has_not_read_the_journal_of_a_dead_backend() {
     let lab = Lab::new(2);
     let first = lab.process(1);
-    first.put(&key(), "old").await.unwrap().unwrap();
+    first.must_put(&key(), "old").await;
     first.refuse(0);
-    first.put(&key(), "new").await.unwrap().unwrap();
+    first.must_put(&key(), "new").await;
     first.spawner.crash();
     // b0 is back, and b1, which knows better, is gone when the process starts again.
     let ways = vec![fresh_way(), fresh_way()];
@@ -71,12 +71,12 @@ async fn t25_listing_that_continues_elsewhere_has_every_key_once() {
         let mut wanted: Vec<Path> = names.iter().map(|name| Path::from(*name)).collect();
         wanted.sort();
         for name in &wanted[..8] {
-            process.put(name, "x").await.unwrap().unwrap();
+            process.must_put(name, "x").await;
         }
         // Two keys that b0 does not have, and one that it has too much.
         process.refuse(0);
-        process.put(&wanted[8], "x").await.unwrap().unwrap();
-        process.put(&wanted[9], "x").await.unwrap().unwrap();
+        process.must_put(&wanted[8], "x").await;
+        process.must_put(&wanted[9], "x").await;
         process.delete(&wanted[4]).await.unwrap().unwrap();
         let gone = wanted.remove(4);
         process.recover(0).await;
@@ -95,7 +95,7 @@ async fn t25_listing_that_continues_elsewhere_has_every_key_once() {
 async fn t26_body_that_breaks_continues_elsewhere_only_in_the_same_version() {
     let lab = Lab::new(2);
     let process = lab.process(1);
-    process.put(&key(), "0123456789").await.unwrap().unwrap();
+    process.must_put(&key(), "0123456789").await;
     let broken = || Strike::Break(At::Offset(4), Failure::Reset);
     process.strike(0, &[Operation::Get], &key(), broken());
     assert_eq!(process.get(&key()).await.unwrap(), "0123456789", "the same version is at b1");
@@ -113,11 +113,11 @@ async fn t30_keys_of_a_large_journal_are_right_before_it_is_loaded() {
     let process = lab.process(1);
     let keys: Vec<Path> = (0..300).map(|number| Path::from(format!("data/{number:03}"))).collect();
     for key in &keys {
-        process.put(key, "old").await.unwrap().unwrap();
+        process.must_put(key, "old").await;
     }
     process.refuse(0);
     for key in &keys {
-        process.put(key, "new").await.unwrap().unwrap();
+        process.must_put(key, "new").await;
     }
     process.spawner.crash();
     // Reading the journal takes its time: each page of it.

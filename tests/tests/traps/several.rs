@@ -5,40 +5,37 @@ use std::time::Duration;
 use lifeboat_testkit::fault_store::{Gate, Operation, Strike};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::lab::{Lab, Process, key, stamp};
+use crate::lab::{Lab, Process, come_to_rest, key, stamp};
 
-/// b0 has missed v1, is back, and one process is catching up: its put on b0 is held at the gate.
-async fn catching_up(lab: &Lab, writer: &Process) -> (Process, Gate) {
-    writer.put(&key(), "v0").await.unwrap().unwrap();
-    writer.refuse(0);
-    writer.put(&key(), "v1").await.unwrap().unwrap();
-    writer.recover(0).await;
-    // Markers are replayed when every live process knows of them.
-    sleep(lab.settings.journal_poll * 3).await;
+/// b0 has missed v1, and a process has begun to bring it there: its put on b0 is held at the gate. Whoever wrote v1
+/// is gone, so that nobody else has caught up before.
+async fn catching_up(lab: &Lab) -> (Process, Gate) {
+    let gone = lab.process(1);
+    gone.must_put(&key(), "v0").await;
+    gone.refuse(0);
+    gone.must_put(&key(), "v1").await;
+    gone.spawner.crash();
     let runner = lab.process(9);
-    runner.store.loaded().await;
     let gate = Gate::new();
     runner.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    runner.store.start();
+    let begins = timeout(lab.settings.quarantine, gate.reached()).await;
+    begins.expect("it catches up by itself");
     (runner, gate)
 }
 
 #[tokio::test(start_paused = true)]
 async fn t06_catch_up_does_not_overwrite_what_another_process_wrote_meanwhile() {
     for lab in [Lab::new(2), Lab::without_conditions(2)] {
-        let writer = lab.process(1);
-        let (runner, gate) = catching_up(&lab, &writer).await;
-        let store = runner.store.clone();
-        let caught = runner.run(async move { store.catch_up().await });
-        if tokio::time::timeout(Duration::from_secs(30), gate.reached()).await.is_err() {
-            // Someone else has caught up before; then there is nothing to go wrong.
-            lab.expect_everywhere(&[&writer], &key(), Some("v1")).await;
-            continue;
-        }
-        writer.put(&key(), "v2").await.unwrap().unwrap();
+        let (runner, gate) = catching_up(&lab).await;
+        let writer = lab.process(2);
+        writer.must_put(&key(), "v2").await;
+        // Nobody else has anything left to do.
+        writer.store.catch_up().await;
         gate.open();
-        caught.await.unwrap();
+        come_to_rest().await;
         assert_eq!(writer.get(&key()).await.unwrap(), "v2");
         lab.expect_everywhere(&[&writer, &runner], &key(), Some("v2")).await;
     }
@@ -47,16 +44,11 @@ async fn t06_catch_up_does_not_overwrite_what_another_process_wrote_meanwhile() 
 #[tokio::test(start_paused = true)]
 async fn t07_catch_up_does_not_bring_back_what_was_deleted_meanwhile() {
     for lab in [Lab::new(2), Lab::without_conditions(2)] {
-        let writer = lab.process(1);
-        let (runner, gate) = catching_up(&lab, &writer).await;
-        let store = runner.store.clone();
-        let caught = runner.run(async move { store.catch_up().await });
-        if tokio::time::timeout(Duration::from_secs(30), gate.reached()).await.is_err() {
-            continue;
-        }
+        let (runner, gate) = catching_up(&lab).await;
+        let writer = lab.process(2);
         writer.delete(&key()).await.unwrap().unwrap();
         gate.open();
-        caught.await.unwrap();
+        come_to_rest().await;
         lab.expect_everywhere(&[&writer, &runner], &key(), None).await;
     }
 }
@@ -71,7 +63,7 @@ async fn t09_two_processes_that_overwrite_a_key_at_once_end_with_one_version() {
         let (first, second) = (one.put(&key(), "one"), other.put(&key(), "other"));
         gates[0].reached().await;
         gates[1].reached().await;
-        sleep(Duration::from_millis(50)).await;
+        come_to_rest().await;
         gates.iter().for_each(Gate::open);
         first.await.unwrap().unwrap();
         second.await.unwrap().unwrap();
@@ -85,10 +77,10 @@ async fn t09_two_processes_that_overwrite_a_key_at_once_end_with_one_version() {
 async fn t14_clock_an_hour_ahead_is_not_followed_and_does_not_lose_a_later_write() {
     let lab = Lab::new(2);
     let (ahead, right) = (lab.process_ahead(1, 3_600_000), lab.process(2));
-    ahead.put(&key(), "of the fast clock").await.unwrap().unwrap();
+    ahead.must_put(&key(), "of the fast clock").await;
     assert_eq!(right.get(&key()).await.unwrap(), "of the fast clock");
     right.refuse(0);
-    right.put(&key(), "later").await.unwrap().unwrap();
+    right.must_put(&key(), "later").await;
     right.recover(0).await;
     assert_eq!(right.get(&key()).await.unwrap(), "later");
     lab.drain(&[&right]).await;
@@ -97,7 +89,7 @@ async fn t14_clock_an_hour_ahead_is_not_followed_and_does_not_lose_a_later_write
     assert_eq!(lab.at(0, &key()), lab.at(1, &key()));
     // Other keys are not dated by it.
     let elsewhere = Path::from("data/elsewhere");
-    right.put(&elsewhere, "x").await.unwrap().unwrap();
+    right.must_put(&elsewhere, "x").await;
     let stamp = stamp(&lab, 0, &elsewhere);
     let millis = u64::from_str_radix(&stamp[..12], 16).unwrap();
     let now = u64::try_from(lifeboat_testkit::simulation::EPOCH_MILLIS).unwrap();
@@ -107,20 +99,15 @@ async fn t14_clock_an_hour_ahead_is_not_followed_and_does_not_lose_a_later_write
 #[tokio::test(start_paused = true)]
 async fn t27_runner_that_was_paused_for_minutes_does_not_bring_back_what_is_old() {
     for lab in [Lab::new(2), Lab::without_conditions(2)] {
-        let writer = lab.process(1);
-        let (runner, gate) = catching_up(&lab, &writer).await;
-        let store = runner.store.clone();
-        let paused = runner.run(async move { store.catch_up().await });
-        if tokio::time::timeout(Duration::from_secs(30), gate.reached()).await.is_err() {
-            continue;
-        }
+        let (runner, gate) = catching_up(&lab).await;
+        let writer = lab.process(2);
         // Another runner does the same work meanwhile, and life goes on.
         writer.store.catch_up().await;
-        writer.put(&key(), "v2").await.unwrap().unwrap();
+        writer.must_put(&key(), "v2").await;
         // Within the longest time a request can take to land.
         sleep(lab.settings.quarantine / 2).await;
         gate.open();
-        paused.await.unwrap();
+        come_to_rest().await;
         lab.expect_everywhere(&[&writer, &runner], &key(), Some("v2")).await;
     }
 }
@@ -129,9 +116,9 @@ async fn t27_runner_that_was_paused_for_minutes_does_not_bring_back_what_is_old(
 async fn t28_what_someone_wrote_during_the_outage_is_kept() {
     for lab in [Lab::new(2), Lab::without_conditions(2)] {
         let process = lab.process(1);
-        process.put(&key(), "v0").await.unwrap().unwrap();
+        process.must_put(&key(), "v0").await;
         process.refuse(0);
-        process.put(&key(), "ours").await.unwrap().unwrap();
+        process.must_put(&key(), "ours").await;
         lab.backends[0].write_directly(&key(), "someone else's");
         process.recover(0).await;
         lab.drain(&[&process]).await;
@@ -148,12 +135,12 @@ async fn t28_what_someone_wrote_during_the_outage_is_kept() {
 async fn t31_after_a_provider_lost_writes_mending_restores_them() {
     let lab = Lab::new(2);
     let process = lab.process(1);
-    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.must_put(&key(), "v1").await;
     sleep(Duration::from_mins(1)).await;
     let moment = lab.backends[0].now();
-    process.put(&key(), "v2").await.unwrap().unwrap();
+    process.must_put(&key(), "v2").await;
     let created = Path::from("data/created");
-    process.put(&created, "c").await.unwrap().unwrap();
+    process.must_put(&created, "c").await;
     assert_eq!(lab.backends[0].lose_since(moment).len(), 2);
     process.store.mend(None).await;
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
@@ -164,21 +151,21 @@ async fn t31_after_a_provider_lost_writes_mending_restores_them() {
 async fn t35_repair_leaves_the_markers_of_a_running_operation_alone() {
     for lab in [Lab::new(2), Lab::without_conditions(2)] {
         let (writer, runner) = (lab.process(1), lab.process(2));
-        writer.put(&key(), "v1").await.unwrap().unwrap();
+        writer.must_put(&key(), "v1").await;
         runner.store.loaded().await;
         // The leg to b0 is on its way and takes its time; a marker stands in for it.
         let gate = Gate::new();
         writer.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
-        writer.put(&key(), "v2").await.unwrap().unwrap();
+        writer.must_put(&key(), "v2").await;
         assert!(!lab.markers(1).is_empty());
         // Somebody else repairs at once, then everything is overwritten once more.
         runner.store.journal().await.unwrap();
         runner.store.catch_up().await;
         assert!(!lab.journal_is_empty(), "v2 may still land on b0");
         let _ = runner.store.head(&key()).await;
-        runner.put(&key(), "v3").await.unwrap().unwrap();
+        runner.must_put(&key(), "v3").await;
         gate.open();
-        sleep(Duration::from_millis(100)).await;
+        come_to_rest().await;
         lab.expect_everywhere(&[&writer, &runner], &key(), Some("v3")).await;
     }
 }
@@ -188,11 +175,11 @@ async fn t06_joining_rule_lets_writes_of_a_dirty_key_leave_markers_even_when_con
     let lab = Lab::without_conditions(2);
     let (one, other) = (lab.process(1), lab.process(2));
     one.refuse(0);
-    one.put(&key(), "v1").await.unwrap().unwrap();
+    one.must_put(&key(), "v1").await;
     sleep(lab.settings.journal_poll * 2).await;
     // `other` reaches b0 all the time, and knows by now that the key has a marker for b0.
     let before = lab.markers(1).len();
-    other.put(&key(), "v2").await.unwrap().unwrap();
+    other.must_put(&key(), "v2").await;
     assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
     assert!(lab.markers(1).len() > before, "confirmed, and marked all the same");
     one.recover(0).await;

@@ -9,7 +9,29 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::lab::{JOURNAL, Lab, key, stamp};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp};
+
+/// A process whose first backend refuses connections: it has "old", all others have "new".
+async fn missed_by_the_first(lab: &Lab) -> Process {
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    process.refuse(0);
+    process.must_put(&key(), "new").await;
+    process
+}
+
+/// A process crashes in an overwrite: b0 has "new", and it is still on its way to b1.
+async fn crash_between_the_legs(lab: &Lab) {
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let put = process.put(&key(), "new");
+    gate.reached().await;
+    wait_until(|| lab.at(0, &key()).as_deref() == Some("new")).await;
+    process.spawner.crash();
+    drop(put);
+}
 
 #[tokio::test(start_paused = true)]
 async fn t01_overlapping_puts_of_one_process_leave_the_backends_equal() {
@@ -24,7 +46,7 @@ async fn t01_overlapping_puts_of_one_process_leave_the_backends_equal() {
     second.await.unwrap().unwrap();
     assert_eq!(process.get(&key()).await.unwrap(), "v2");
     gate.open();
-    sleep(Duration::from_millis(100)).await;
+    come_to_rest().await;
     assert_eq!(process.get(&key()).await.unwrap(), "v2", "whatever landed on b1");
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
 }
@@ -32,10 +54,7 @@ async fn t01_overlapping_puts_of_one_process_leave_the_backends_equal() {
 #[tokio::test(start_paused = true)]
 async fn t02_marker_stands_on_every_backend_that_has_the_write() {
     let lab = Lab::new(3);
-    let process = lab.process(1);
-    process.put(&key(), "old").await.unwrap().unwrap();
-    process.refuse(0);
-    process.put(&key(), "new").await.unwrap().unwrap();
+    let process = missed_by_the_first(&lab).await;
     assert!(!lab.markers(1).is_empty() && !lab.markers(2).is_empty(), "one each");
     // b1 is lost for good, and b0 is back; someone starts who was not there.
     process.spawner.crash();
@@ -47,10 +66,7 @@ async fn t02_marker_stands_on_every_backend_that_has_the_write() {
 #[tokio::test(start_paused = true)]
 async fn t03_the_next_read_of_the_process_knows_of_the_marker() {
     let lab = Lab::new(2);
-    let process = lab.process(1);
-    process.put(&key(), "old").await.unwrap().unwrap();
-    process.refuse(0);
-    process.put(&key(), "new").await.unwrap().unwrap();
+    let process = missed_by_the_first(&lab).await;
     process.clear(0);
     assert_eq!(process.get(&key()).await.unwrap(), "new");
     process.recover(0).await;
@@ -61,7 +77,7 @@ async fn t03_the_next_read_of_the_process_knows_of_the_marker() {
 async fn t04_marker_is_durable_before_the_acknowledgement() {
     let lab = Lab::new(2);
     let process = lab.process(1);
-    process.put(&key(), "old").await.unwrap().unwrap();
+    process.must_put(&key(), "old").await;
     process.refuse(0);
     let gate = Gate::new();
     process.ways[1].add(Rule::new(Strike::Hold(gate.clone())).on(Operation::PUTS).prefix(JOURNAL));
@@ -85,15 +101,15 @@ async fn t05_late_put_does_not_bring_an_old_version_back() {
         let process = lab.process(1);
         let gate = Gate::new();
         process.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
-        process.put(&key(), "v1").await.unwrap().unwrap();
+        process.must_put(&key(), "v1").await;
         sleep(lab.settings.attempt_deadline * 2).await;
         process.recover(0).await;
         process.store.catch_up().await;
-        process.put(&key(), "v2").await.unwrap().unwrap();
+        process.must_put(&key(), "v2").await;
         process.store.catch_up().await;
         // The first put of v1 arrives at last.
         gate.open();
-        sleep(Duration::from_millis(100)).await;
+        come_to_rest().await;
         assert_eq!(process.get(&key()).await.unwrap(), "v2");
         lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
     }
@@ -103,15 +119,15 @@ async fn t05_late_put_does_not_bring_an_old_version_back() {
 async fn t05_late_delete_does_not_remove_a_newer_version() {
     for lab in [Lab::new(2), Lab::without_conditions(2)] {
         let process = lab.process(1);
-        process.put(&key(), "v1").await.unwrap().unwrap();
+        process.must_put(&key(), "v1").await;
         let gate = Gate::new();
         process.strike(0, &[Operation::Delete], &key(), Strike::Hold(gate.clone()));
         process.delete(&key()).await.unwrap().unwrap();
         sleep(lab.settings.attempt_deadline * 2).await;
         process.recover(0).await;
-        process.put(&key(), "v2").await.unwrap().unwrap();
+        process.must_put(&key(), "v2").await;
         gate.open();
-        sleep(Duration::from_millis(100)).await;
+        come_to_rest().await;
         assert_eq!(process.get(&key()).await.unwrap(), "v2");
         lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
     }
@@ -121,7 +137,7 @@ async fn t05_late_delete_does_not_remove_a_newer_version() {
 async fn t08_deleted_key_stays_deleted_however_long_the_outage() {
     let lab = Lab::new(2);
     let process = lab.process(1);
-    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.must_put(&key(), "v1").await;
     process.refuse(0);
     process.delete(&key()).await.unwrap().unwrap();
     sleep(Duration::from_hours(24)).await;
@@ -137,9 +153,9 @@ async fn t13_copied_object_does_not_carry_the_stamp_of_its_source() {
     let lab = Lab::new(2);
     let process = lab.process(1);
     let (from, to) = (Path::from("data/old"), key());
-    process.put(&from, "of the source").await.unwrap().unwrap();
+    process.must_put(&from, "of the source").await;
     sleep(Duration::from_mins(1)).await;
-    process.put(&to, "overwritten").await.unwrap().unwrap();
+    process.must_put(&to, "overwritten").await;
     // The copy reaches b0 alone; b1 keeps what is newer than the source.
     process.refuse(1);
     let (store, source, target) = (process.store.clone(), from.clone(), to.clone());
@@ -182,7 +198,7 @@ async fn t17_bulk_delete_says_what_came_of_each_key() {
     let process = lab.process(1);
     let keys: Vec<Path> = (0..10).map(|number| Path::from(format!("data/{number}"))).collect();
     for key in &keys {
-        process.put(key, "x").await.unwrap().unwrap();
+        process.must_put(key, "x").await;
     }
     for backend in [0, 1] {
         let denied = Rule::new(Strike::Fail(Failure::Denied)).on(&[Operation::Delete]);
@@ -216,15 +232,7 @@ async fn t21_failing_marker_is_held_against_the_backend_that_refused_it() {
 async fn t33_intent_survives_a_crash_between_the_legs() {
     let mut lab = Lab::new(2);
     lab.settings.intent = true;
-    let process = lab.process(1);
-    process.put(&key(), "old").await.unwrap().unwrap();
-    let gate = Gate::new();
-    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
-    let put = process.put(&key(), "new");
-    gate.reached().await;
-    wait_until(|| lab.at(0, &key()).as_deref() == Some("new")).await;
-    process.spawner.crash();
-    drop(put);
+    crash_between_the_legs(&lab).await;
     let next = lab.process(2);
     assert!(!lab.journal_is_empty(), "the intent was written before the data");
     lab.drain(&[&next]).await;
@@ -234,15 +242,7 @@ async fn t33_intent_survives_a_crash_between_the_legs() {
 #[tokio::test(start_paused = true)]
 async fn t33_without_intent_mending_finds_what_a_crash_left() {
     let lab = Lab::new(2);
-    let process = lab.process(1);
-    process.put(&key(), "old").await.unwrap().unwrap();
-    let gate = Gate::new();
-    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
-    let put = process.put(&key(), "new");
-    gate.reached().await;
-    wait_until(|| lab.at(0, &key()).as_deref() == Some("new")).await;
-    process.spawner.crash();
-    drop(put);
+    crash_between_the_legs(&lab).await;
     assert_ne!(lab.at(0, &key()), lab.at(1, &key()));
     let next = lab.process(2);
     next.store.mend(None).await;
@@ -255,7 +255,7 @@ async fn t34_second_attempt_of_a_write_keeps_its_stamp() {
     let process = lab.process(1);
     // Throttled once: the write is tried again.
     process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Throttled));
-    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.must_put(&key(), "v1").await;
     lab.expect_everywhere(&[&process], &key(), Some("v1")).await;
     assert_eq!(stamp(&lab, 0, &key()), stamp(&lab, 1, &key()));
 }
@@ -266,10 +266,10 @@ async fn t36_content_e_tags_do_not_pass_one_version_for_another() {
     content.content_etags = true;
     let lab = Lab::with(vec![content; 2]);
     let process = lab.process(1);
-    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.must_put(&key(), "v1").await;
     process.refuse(0);
-    process.put(&key(), "v2").await.unwrap().unwrap();
-    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.must_put(&key(), "v2").await;
+    process.must_put(&key(), "v1").await;
     process.recover(0).await;
     lab.expect_everywhere(&[&process], &key(), Some("v1")).await;
     assert_eq!(

@@ -64,6 +64,53 @@ tiny: ok
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rules_of_the_bucket_that_would_harm_the_journal_are_told() {
+    let lock = "<ObjectLockConfiguration><Rule><DefaultRetention><Mode>COMPLIANCE</Mode>\
+        <Years>1</Years></DefaultRetention></Rule></ObjectLockConfiguration>";
+    let expiry = "<LifecycleConfiguration><Rule><ID>tidy</ID><Prefix/><Status>Enabled</Status>\
+        <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
+    let options = Options::default().document("object-lock", lock).document("lifecycle", expiry);
+    let sandbox = Sandbox::with_s3(options).await;
+    let run = sandbox.run(&["check", "--read-only"]);
+    assert_snapshot!(stable(&run), @r"
+0
+tiny: ok
+  backend        s3 us-east-1 data (owner unknown)
+  reachable      yes
+  authenticated  yes
+  writable       unknown
+  object lock    yes (new objects are kept for 1 year in compliance mode)
+  expiry         yes (rule `tidy` deletes objects after 30 days)
+  capability        declared  probed
+  create if absent  unknown   -
+  compare and swap  unknown   -
+  user metadata     yes       -
+  ordered listing   unknown   -
+  presigned urls    yes       -
+  warning: object lock: new objects are kept for 1 year in compliance mode, the journal's markers too: each stays as a locked version, or cannot be deleted at all; use a bucket without a default retention
+  warning: lifecycle: rule `tidy` deletes objects after 30 days, the journal's markers too: an outage that lasts longer loses writes; keep the rule off .lifeboat/
+");
+    assert_eq!(sandbox.run(&["check", "--read-only", "--strict"]).code, Some(8));
+    let report = sandbox.run(&["check", "--json"]).json();
+    assert_eq!(report[0]["object_lock"]["present"], "yes");
+    assert_eq!(report[0]["expiry"]["present"], "yes");
+
+    let harmless = "<LifecycleConfiguration><Rule><Filter><Prefix>logs/</Prefix></Filter>\
+        <Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
+    let none = "<ObjectLockConfiguration/>";
+    let options = Options::default().document("object-lock", none).document("lifecycle", harmless);
+    let sandbox = Sandbox::with_s3(options).await;
+    sandbox.run(&["check", "--strict"]).ok();
+    // A document of another kind is no answer.
+    let listing = "<ListBucketResult/>";
+    let options =
+        Options::default().document("object-lock", listing).document("lifecycle", listing);
+    let report = Sandbox::with_s3(options).await.run(&["check", "--json"]).json();
+    assert_eq!(report[0]["object_lock"]["present"], "unknown");
+    assert_eq!(report[0]["expiry"]["present"], "unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn read_only_writes_nothing() {
     let sandbox = Sandbox::with_s3(Options::default()).await;
     let run = sandbox.run(&["check", "--read-only"]);

@@ -92,6 +92,23 @@ pub struct Report {
     outcomes: Vec<Outcome>,
 }
 
+/// The fields that programs rely on, in the totals and for each scenario.
+pub const STABLE_FIELDS: [&str; 13] = [
+    "requests",
+    "failed_requests",
+    "slowest_ms",
+    "p50_ms",
+    "p99_ms",
+    "first_success_after_outage_ms",
+    "acked_writes",
+    "lost_writes",
+    "resurrected_deletes",
+    "stale_reads",
+    "journal_peak",
+    "catch_up_ms",
+    "converged",
+];
+
 /// All scenarios together: sums of counts, the worst of times, percentiles over all requests.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]

@@ -48,22 +48,7 @@ fn document_has_what_programs_rely_on_for_each_scenario_and_in_total() {
     report.add(outcome(Scenario::Refused, 4));
     report.add(outcome(Scenario::BlackHole, 8));
     let document = serde_json::to_value(&report).unwrap();
-    let names = [
-        "requests",
-        "failed_requests",
-        "slowest_ms",
-        "p50_ms",
-        "p99_ms",
-        "first_success_after_outage_ms",
-        "acked_writes",
-        "lost_writes",
-        "resurrected_deletes",
-        "stale_reads",
-        "journal_peak",
-        "catch_up_ms",
-        "converged",
-    ];
-    for name in names {
+    for name in STABLE_FIELDS {
         assert!(!document[name].is_null(), "{name} in total");
         assert!(!document["scenarios"][1][name].is_null(), "{name} of a scenario");
     }

@@ -25,7 +25,7 @@ use crate::engine::{Engine, UnderWay};
 use crate::error::{describe, within};
 use crate::events::{Event, Operation};
 use crate::journal::index::{Known, Origin};
-use crate::journal::store::Mark;
+use crate::journal::store::{Draft, Mark};
 use crate::write::conditional::head;
 
 /// Rounds in which somebody else may change a key under our hands before it is left for later.
@@ -83,6 +83,7 @@ impl Engine {
     pub(crate) async fn reconcile(self: &Arc<Self>, key: &Path, urgency: Urgency) -> Reconciled {
         let mut done = Reconciled::default();
         let began = Instant::now();
+        self.keep_unkept(&self.index.of(key)).await;
         for _ in 0..ROUNDS {
             // Writers of the key wait for a slow backend no longer than for one that is asked.
             let late = began.elapsed() >= self.settings.slow_after;
@@ -125,10 +126,7 @@ impl Engine {
         let seen = self.look(key).await;
         let states = states_of(&seen);
         // While nobody answers who has the newest write, what the others have decides nothing.
-        let newest = known
-            .iter()
-            .filter(|known| known.marker.acknowledged)
-            .max_by_key(|known| known.marker.stamp);
+        let newest = newest_acknowledged(known);
         let has_newest = |home: usize| {
             newest.is_none_or(|newest| newest.homes.is_empty() || newest.homes.has(home))
         };
@@ -149,10 +147,11 @@ impl Engine {
         // a delete inferred before: what looks like one may be explained by a marker that is just being written.
         let marked = |at: usize| known.iter().any(|known| known.target == Some(at));
         let passing = !known.is_empty() && settlement.lagging.iter().any(|at| !marked(*at));
-        if passing || settlement.inferred {
+        let inferred = settlement.inferred && !settlement.lagging.is_empty();
+        if passing || inferred {
             let since = self.still.since(key, &seen);
             let all = states.len() == self.backends.len();
-            if !self.stands_still(since) || (settlement.inferred && !all) {
+            if !self.stands_still(since) || (inferred && !all) {
                 return Ok(true);
             }
         } else {
@@ -189,10 +188,8 @@ impl Engine {
     fn is_refusal(&self, error: &object_store::Error) -> bool {
         use object_store::Error as E;
         // These say that somebody else was there first.
-        let raced = matches!(
-            error,
-            E::NotFound { .. } | E::AlreadyExists { .. } | E::Precondition { .. }
-        );
+        let raced =
+            matches!(error, E::NotFound { .. } | E::AlreadyExists { .. } | E::Precondition { .. });
         let refused = |backend: &Arc<Backend>| {
             matches!(backend.store.classify(error).class, Class::Answer | Class::Denied)
         };
@@ -282,6 +279,24 @@ impl Engine {
                 }
             });
         futures::future::join_all(looks).await.into_iter().flatten().collect()
+    }
+
+    /// What nobody could keep so far is kept as soon as somebody can.
+    async fn keep_unkept(&self, known: &[Known]) {
+        let until = Instant::now() + self.settings.attempt_deadline;
+        for known in known.iter().filter(|known| known.unkept && !self.is_over(known)) {
+            let Some(target) = known.target else { continue };
+            let (marker, path) = (Arc::clone(&known.marker), known.path.clone());
+            let mut draft = Draft { marker, path, target, homes: Mask::NONE };
+            for home in self.in_use().without(Mask::only(target)).iter() {
+                if self.write_marker(&draft, home, until).await {
+                    draft.homes.set(home);
+                }
+            }
+            if !draft.homes.is_empty() {
+                self.enter(&draft, known.origin);
+            }
+        }
     }
 
     /// Writes the winner to one backend that lacks it.
@@ -495,8 +510,14 @@ pub(crate) fn states_of(seen: &[(usize, Seen)]) -> Vec<State<'_>> {
     seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect()
 }
 
+/// The marker of the newest write that was acknowledged.
+pub(crate) fn newest_acknowledged(known: &[Known]) -> Option<&Known> {
+    let acknowledged = known.iter().filter(|known| known.marker.acknowledged);
+    acknowledged.max_by_key(|known| known.marker.stamp)
+}
+
 /// Whether a backend holds the state that the newest acknowledged marker speaks of, or a later one.
-fn holds_marked(key: &Path, state: &State<'_>, newest: Option<&Known>) -> bool {
+pub(crate) fn holds_marked(key: &Path, state: &State<'_>, newest: Option<&Known>) -> bool {
     let Some(Known { marker, .. }) = newest else { return true };
     match state.seen {
         None => marker.delete,

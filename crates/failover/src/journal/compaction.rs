@@ -18,7 +18,7 @@ use crate::backend::Mask;
 use crate::engine::Engine;
 
 /// Markers of one key up to which nothing is done: most keys are written a few times in an outage.
-const CROWD: usize = 1;
+const CROWD: usize = 8;
 /// Markers of a key that are removed at once.
 const AT_ONCE: usize = 8;
 /// Keys that are compacted at once; others wait for their next write.

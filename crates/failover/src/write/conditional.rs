@@ -13,9 +13,10 @@ use super::put::Body;
 use super::spoilt::is_spoilt;
 use super::{Done, Write};
 use crate::backend::Mask;
-use crate::catch_up::Urgency;
+use crate::catch_up::verdict::State;
+use crate::catch_up::{Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason};
+use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
 use crate::journal::store::Mark;
 use crate::settings::ConditionalWrites;
@@ -117,12 +118,26 @@ impl Engine {
         Ok(at)
     }
 
+    /// Whether a dirty backend holds what the newest marker speaks of, or a later version: then it decides, even while
+    /// others have yet to follow.
+    async fn is_current(&self, at: usize, key: &Path) -> bool {
+        let known = self.index.of(key);
+        let head = head(&*self.backends[at].store, key);
+        let seen = within(self.settings.attempt_deadline, head).await;
+        seen.is_ok_and(|seen| {
+            let state = State { at, seen: seen.as_ref() };
+            holds_marked(key, &state, newest_acknowledged(&known))
+        })
+    }
+
     /// Brings a backend up to date before it decides. Writes of others that are on their way are waited for.
     async fn bring_level(self: &Arc<Self>, at: usize, key: &Path) -> bool {
         let until = Instant::now() + self.settings.attempt_deadline;
         let mut pause = SOONEST_LOOK;
         loop {
-            if self.reconcile(key, Urgency::Now).await.is_level(at) {
+            if self.is_current(at, key).await
+                || self.reconcile(key, Urgency::Now).await.is_level(at)
+            {
                 return true;
             }
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {

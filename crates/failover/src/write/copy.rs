@@ -35,11 +35,22 @@ impl Engine {
     ) -> Result<()> {
         let until = self.write_bound(0);
         let keys = [from.clone(), to.clone()];
-        let guards = self.wait_for(&to, until, self.locks.lock_all(&keys)).await?;
+        let _guards = self.wait_for(&to, until, self.locks.lock_all(&keys)).await?;
+        self.copy_locked(from, to, options, until).await
+    }
+
+    /// Copies, while both keys' locks are held.
+    async fn copy_locked(
+        self: &Arc<Self>,
+        from: Path,
+        to: Path,
+        options: CopyOptions,
+        until: Instant,
+    ) -> Result<()> {
         let head = GetOptions { head: true, ..GetOptions::default() };
         let source = self.get_raw(&from, head).await?;
         let tag = VersionTag::of(&source.result.attributes);
-        let result = match (options.mode, tag) {
+        match (options.mode, tag) {
             _ if from == to => match options.mode {
                 CopyMode::Overwrite => Ok(()),
                 CopyMode::Create => Err(Error::AlreadyExists {
@@ -57,9 +68,7 @@ impl Engine {
                 };
                 self.copy_by_hand(from, to, mode, until).await
             }
-        };
-        drop(guards);
-        result
+        }
     }
 
     /// Renames: a copy, then a delete. Not atomic, as at every provider.
@@ -74,9 +83,13 @@ impl Engine {
             RenameTargetMode::Create => CopyMode::Create,
         };
         let copy = CopyOptions { mode, extensions: options.extensions };
-        self.copy(from.clone(), to.clone(), copy).await?;
+        let until = self.write_bound(0);
+        let keys = [from.clone(), to.clone()];
+        // For both steps: what this process writes to either key later comes after them, even if nobody waits any more.
+        let _guards = self.wait_for(&to, until, self.locks.lock_all(&keys)).await?;
+        self.copy_locked(from.clone(), to.clone(), copy, until).await?;
         if from != to {
-            self.delete(from).await?;
+            self.delete_locked(from, self.write_bound(0)).await?;
         }
         Ok(())
     }

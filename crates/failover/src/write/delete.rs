@@ -22,6 +22,11 @@ impl Engine {
     pub(crate) async fn delete(self: &Arc<Self>, key: Path) -> Result<Path> {
         let until = self.write_bound(0);
         let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
+        self.delete_locked(key, until).await
+    }
+
+    /// Deletes one key, whose lock is held.
+    pub(crate) async fn delete_locked(self: &Arc<Self>, key: Path, until: Instant) -> Result<Path> {
         let target = key.clone();
         let send: leg::Send = Arc::new(move |_, store| {
             let key = target.clone();

@@ -92,12 +92,11 @@ impl Tally {
         if self.confirmed.is_empty() {
             return;
         }
-        let denied = |(_, error): &(usize, _)| {
-            matches!(error, object_store::Error::PermissionDenied { .. })
-        };
-        let (denied, excused) = std::mem::take(&mut self.refused).into_iter().partition(denied);
+        let denied =
+            |(_, error): &(usize, _)| matches!(error, object_store::Error::PermissionDenied { .. });
+        let (denied, excused): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.refused).into_iter().partition(denied);
         self.refused = denied;
-        let excused: Vec<_> = excused;
         self.failed.extend(excused);
     }
 
@@ -202,9 +201,7 @@ impl Engine {
         let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
         tally.confirmed.append(&mut write.decided);
         self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
-        while let Some((at, home, durable)) = writing.next().await {
-            note(&mut beside, at, home, durable);
-        }
+        self.await_markers(&mut writing, &mut beside).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }
@@ -258,6 +255,20 @@ impl Engine {
                 () = slow => return,
             }
         }
+    }
+
+    /// Waits for the markers beside the data no longer than for slow data. One that lands later is found by its name, and
+    /// says nothing wrong.
+    async fn await_markers(&self, writing: &mut Beside, beside: &mut [Draft]) {
+        let patience = Instant::now() + self.marker_patience();
+        while let Ok(Some((at, home, durable))) = timeout_at(patience, writing.next()).await {
+            note(beside, at, home, durable);
+        }
+    }
+
+    /// How long a home may take for its markers when others have theirs.
+    fn marker_patience(&self) -> Duration {
+        self.settings.slow_after.max(self.settings.rescue_after)
     }
 
     /// Acknowledges, or says why not. Everything that is needed is durable before.
@@ -341,14 +352,18 @@ impl Engine {
             if confirmed.has(target) && !ambiguous && !joins {
                 continue;
             }
-            // A lone holder cannot keep a marker about itself.
-            if confirmed.without(Mask::only(target)).is_empty() {
+            // A lone holder cannot keep a marker about itself: this process remembers what may still land there.
+            if confirmed.without(Mask::only(target)).is_empty() && !ambiguous {
                 continue;
             }
             let mut early = beside.iter().filter(|draft| draft.target == target);
             let draft = match early.find(|draft| fits(draft, ambiguous)) {
                 Some(draft) => draft.clone(),
-                None => self.draft(&Mark { ambiguous, ..write.mark() }, target),
+                None => {
+                    // What nobody keeps now may be kept later by somebody who does not hold the write.
+                    let confirmed = !confirmed.without(Mask::only(target)).is_empty();
+                    self.draft(&Mark { ambiguous, confirmed, ..write.mark() }, target)
+                }
             };
             drafts.push(draft);
         }
@@ -371,9 +386,9 @@ impl Engine {
         confirmed: Mask,
         until: Instant,
     ) -> std::result::Result<Vec<Draft>, (object_store::Error, Vec<Draft>)> {
-        let bound = until.max(Instant::now() + self.settings.attempt_deadline);
         let mut lost = Mask::NONE;
         loop {
+            let bound = until.max(Instant::now() + self.settings.attempt_deadline);
             let homes = confirmed.without(lost);
             if homes.len() < self.settings.min_copies {
                 let error =
@@ -401,15 +416,44 @@ impl Engine {
             if missing.is_empty() {
                 break;
             }
-            let writes =
-                missing.iter().map(|(at, home)| self.write_marker(&drafts[*at], *home, bound));
-            let durable = futures::future::join_all(writes).await;
+            let durable = self.write_missing(&drafts, &missing, homes, bound).await;
             for ((at, home), durable) in missing.into_iter().zip(durable) {
                 if durable { drafts[at].homes.set(home) } else { lost.set(home) }
             }
         }
         self.drop_spare(&drafts, beside);
         Ok(drafts)
+    }
+
+    /// Writes markers at homes; which of them are durable. When enough homes have all of theirs, the others have little
+    /// time left: they count as lost, and get a marker themselves.
+    async fn write_missing(
+        &self,
+        drafts: &[Draft],
+        missing: &[(usize, usize)],
+        homes: Mask,
+        bound: Instant,
+    ) -> Vec<bool> {
+        let mut durable = vec![false; missing.len()];
+        let writes = missing.iter().enumerate().map(|(place, (at, home))| async move {
+            (place, self.write_marker(&drafts[*at], *home, bound).await)
+        });
+        let mut writes: FuturesUnordered<_> = writes.collect();
+        let mut patience = None;
+        loop {
+            let open: Mask = missing
+                .iter()
+                .zip(&durable)
+                .filter_map(|((_, home), durable)| (!durable).then_some(*home))
+                .collect();
+            if patience.is_none() && homes.without(open).len() >= self.settings.min_copies {
+                patience = Some(Instant::now() + self.marker_patience());
+            }
+            let ends = patience.map_or(bound, |patience| patience.min(bound));
+            let Ok(Some((place, done))) = timeout_at(ends, writes.next()).await else { break };
+            durable[place] = done;
+        }
+        durable
     }
 
     /// Early markers that turned out not to be needed, or to say too little, go.

@@ -73,6 +73,54 @@ impl fmt::Debug for Upload {
 }
 
 impl Engine {
+    /// Collects what backends answer to one step of an upload, until all are in, or enough of them and the rest is slow.
+    /// An error if none succeeded.
+    async fn gather_enough<T>(
+        &self,
+        key: &Path,
+        mut steps: FuturesUnordered<Task<(usize, Result<T>)>>,
+    ) -> Result<Vec<(usize, T)>> {
+        let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+        let mut done = Vec::new();
+        let mut refusal = None;
+        let mut patience = None;
+        loop {
+            if patience.is_none() && done.len() >= self.settings.min_copies {
+                patience = Some(Instant::now() + self.settings.slow_after);
+            }
+            let slow = async {
+                match patience {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                step = steps.next() => match step {
+                    Some((at, Ok(result))) => {
+                        self.backends[at].answered();
+                        done.push((at, result));
+                    }
+                    Some((at, Err(cause))) => {
+                        let verdict = self.judge(at, Operation::Multipart, &cause).await;
+                        error = error.failed(&self.backends[at].id, &cause);
+                        // An upload that a backend has forgotten is that backend's failure.
+                        let forgotten = matches!(cause, object_store::Error::NotFound { .. });
+                        if !verdict.is_fault() && !forgotten && refusal.is_none() {
+                            refusal = Some(cause);
+                        }
+                    }
+                    None => break,
+                },
+                () = slow => break,
+            }
+        }
+        if done.is_empty() {
+            return Err(refusal.unwrap_or_else(|| error.into()));
+        }
+        Ok(done)
+    }
+
     /// Begins an upload at every backend that is up.
     pub(crate) async fn begin_upload(
         self: &Arc<Self>,
@@ -84,7 +132,7 @@ impl Engine {
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutMultipartOptions { attributes, ..options };
         let until = Instant::now() + self.settings.write_deadline;
-        let mut begins: FuturesUnordered<Task<Begun>> = self
+        let begins: FuturesUnordered<Task<Begun>> = self
             .in_use()
             .iter()
             .map(|at| {
@@ -97,42 +145,11 @@ impl Engine {
                 .boxed()
             })
             .collect();
-        let mut uploads: Vec<(usize, Inner)> = Vec::new();
-        let mut error = FailoverError::new(Reason::Unavailable, Some(&key), Effect::None);
-        let mut refusal = None;
-        let mut patience = None;
-        loop {
-            if patience.is_none() && uploads.len() >= self.settings.min_copies {
-                patience = Some(Instant::now() + self.settings.slow_after);
-            }
-            let slow = async {
-                match patience {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                begun = begins.next() => match begun {
-                    Some((at, Ok(upload))) => {
-                        self.backends[at].answered();
-                        uploads.push((at, Arc::new(tokio::sync::Mutex::new(upload))));
-                    }
-                    Some((at, Err(cause))) => {
-                        let verdict = self.judge(at, Operation::Multipart, &cause).await;
-                        error = error.failed(&self.backends[at].id, &cause);
-                        if !verdict.is_fault() && refusal.is_none() {
-                            refusal = Some(cause);
-                        }
-                    }
-                    None => break,
-                },
-                () = slow => break,
-            }
-        }
-        if uploads.is_empty() {
-            return Err(refusal.unwrap_or_else(|| error.into()));
-        }
+        let begun = self.gather_enough(&key, begins).await?;
+        let mut uploads: Vec<(usize, Inner)> = begun
+            .into_iter()
+            .map(|(at, upload)| (at, Arc::new(tokio::sync::Mutex::new(upload))))
+            .collect();
         uploads.sort_by_key(|(at, _)| *at);
         let members = Members { uploads, state: Mutex::default() };
         Ok(Upload { engine: Arc::clone(self), key, version, members: Arc::new(members) })
@@ -177,48 +194,14 @@ async fn gather_part(
     engine: &Arc<Engine>,
     members: &Arc<Members>,
     key: &Path,
-    mut parts: FuturesUnordered<Task<(usize, Result<()>)>>,
+    parts: FuturesUnordered<Task<(usize, Result<()>)>>,
 ) -> Result<()> {
-    let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
-    let mut have = Mask::NONE;
-    let mut refusal = None;
-    let mut patience = None;
-    loop {
-        if patience.is_none() && have.len() >= engine.settings.min_copies {
-            patience = Some(Instant::now() + engine.settings.slow_after);
-        }
-        let slow = async {
-            match patience {
-                Some(until) => sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            part = parts.next() => match part {
-                Some((at, Ok(()))) => {
-                    engine.backends[at].answered();
-                    have.set(at);
-                }
-                Some((at, Err(cause))) => {
-                    let verdict = engine.judge(at, Operation::Multipart, &cause).await;
-                    error = error.failed(&engine.backends[at].id, &cause);
-                    if !verdict.is_fault() && refusal.is_none() {
-                        refusal = Some(cause);
-                    }
-                }
-                None => break,
-            },
-            () = slow => break,
-        }
-    }
+    let sent = engine.gather_enough(key, parts).await;
+    let have = sent.iter().flatten().map(|(at, ())| *at).collect();
     let left = members.whole().without(have);
     members.state().out |= left;
     leave(engine, members, left);
-    if members.whole().is_empty() {
-        return Err(refusal.unwrap_or_else(|| error.into()));
-    }
-    Ok(())
+    sent.map(|_| ())
 }
 
 /// Aborts the uploads of those that left, in the background.

@@ -204,6 +204,10 @@ impl Shared {
     }
 
     fn dispatch(&self, call: &Call, received: &Received) -> Answer {
+        if let Some(document) = self.prepared(call) {
+            let headers = vec![header("content-type", "application/xml")];
+            return Ok(answer(200, headers, full(document)));
+        }
         Self::known_subresource(call)?;
         match (call.bucket.is_empty(), call.key.is_empty()) {
             (true, true) if call.method == Method::GET => Ok(self.list_buckets()),
@@ -211,6 +215,14 @@ impl Shared {
             (false, true) => self.dispatch_bucket(call, received),
             (false, false) => self.dispatch_object(call, received),
         }
+    }
+
+    /// The document that the options have for this question about a bucket.
+    fn prepared(&self, call: &Call) -> Option<String> {
+        let about_a_bucket = !call.bucket.is_empty() && call.key.is_empty();
+        let mut documents = self.options.documents.iter();
+        let asked = documents.find(|(name, _)| call.query.has(name))?;
+        (about_a_bucket && call.method == Method::GET).then(|| asked.1.clone())
     }
 
     /// Turns away what would otherwise be taken for a request to the bucket or object itself.

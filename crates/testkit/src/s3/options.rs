@@ -45,6 +45,7 @@ pub struct Options {
     pub(super) equal_parts: bool,
     pub(super) checksums: bool,
     pub(super) addressing: Addressing,
+    pub(super) documents: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -60,6 +61,7 @@ impl Default for Options {
             equal_parts: false,
             checksums: true,
             addressing: Addressing::default(),
+            documents: Vec::new(),
         }
     }
 }
@@ -68,6 +70,12 @@ impl Options {
     /// Adds a bucket that is there from the start.
     pub fn bucket(mut self, name: impl Into<String>) -> Self {
         self.buckets.push(name.into());
+        self
+    }
+
+    /// Answers a GET of this subresource of any bucket with a document; without one it is not implemented.
+    pub fn document(mut self, subresource: impl Into<String>, xml: impl Into<String>) -> Self {
+        self.documents.push((subresource.into(), xml.into()));
         self
     }
 

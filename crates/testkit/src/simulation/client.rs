@@ -132,7 +132,8 @@ impl Workload {
             Action::Copy(from, _) | Action::Rename(from, _) => {
                 // What a process finds that cannot know of all its writes may be older, and so may what a provider
                 // has that lost something.
-                let knows = self.world.could_read_all(self.process, state.born[self.process], invoked);
+                let knows =
+                    self.world.could_read_all(self.process, state.born[self.process], invoked);
                 if knows && !state.disturbed.contains(from) {
                     model.values(from)
                 } else {

@@ -10,9 +10,10 @@ use object_store::path::Path;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::application::{Application, Effort, ProcessContext, Running};
+use super::check::written_keys;
 use super::client::Workload;
 use super::content::{FOREIGN, content};
-use super::history::{History, Outcome, Value};
+use super::history::{History, Outcome, Record, Value};
 use super::plan::{Condition, Crash, Plan, Profile};
 use super::process::{SimClock, SimSpawner};
 use super::verdict;
@@ -53,9 +54,8 @@ pub struct Report {
 impl Report {
     /// How many operations were done, and how many of them failed.
     pub fn operations(&self) -> (usize, usize) {
-        let failed = |record: &&super::Record| {
-            matches!(record.outcome, Outcome::Failed(super::Refusal::Other, _))
-        };
+        let failed =
+            |record: &&Record| matches!(record.outcome, Outcome::Failed(super::Refusal::Other, _));
         (self.history.records.len(), self.history.records.iter().filter(failed).count())
     }
 }
@@ -284,14 +284,27 @@ impl<'a> Run<'a> {
         self.world.note(format!("b{backend} loses {lost:?}"));
         let private = &self.world.profile.private;
         let lost = lost.into_iter().filter(|key| !key.as_ref().starts_with(private));
+        // With what was remembered there goes what it would have explained: the keys that are different now, and those
+        // that a request of before may still change.
+        let different = verdict::differences(&self.world).into_iter().map(|(key, _)| key);
+        let mut state = self.world.state();
+        let late = u64::try_from(self.world.profile.late.as_millis()).unwrap_or(u64::MAX);
+        let open = |record: &&Record| {
+            record.completed.is_none_or(|completed| completed + late >= at)
+                && record.invoked <= at
+                && !record.is_acknowledged()
+        };
+        let records = state.history.records.iter().filter(open);
+        let open: Vec<Path> =
+            records.flat_map(|record| written_keys(&record.action)).cloned().collect();
         // Late writes of before the loss, too, may be half lost.
-        self.world.state().disturbed.extend(lost);
+        state.disturbed.extend(lost.into_iter().chain(different).chain(open));
     }
 
     async fn wait_for_clients(&self) {
         let busy = || {
             let state = self.world.state();
-            let open = |record: &super::Record| record.outcome == Outcome::Pending;
+            let open = |record: &Record| record.outcome == Outcome::Pending;
             state.clients.values().any(|client| client.remaining > 0)
                 || state.history.records.iter().any(open)
         };

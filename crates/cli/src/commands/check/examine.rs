@@ -124,13 +124,13 @@ impl Examination<'_> {
         let rules = self.store.bucket_rules(&Path::from(RESERVED_PREFIX)).await;
         if let BucketRule::Present(rule) = &rules.object_lock {
             self.report.warn(format!(
-                "object lock: {rule}, the journal's markers as well: each stays as a locked version, or cannot be \
+                "object lock: {rule}, the journal's markers too: each stays as a locked version, or cannot be \
                  deleted at all; use a bucket without a default retention"
             ));
         }
         if let BucketRule::Present(rule) = &rules.expiry {
             self.report.warn(format!(
-                "lifecycle: {rule}, the journal's markers as well: an outage that lasts longer loses writes; keep the \
+                "lifecycle: {rule}, the journal's markers too: an outage that lasts longer loses writes; keep the \
                  rule off {RESERVED_PREFIX}/"
             ));
         }
