@@ -2,10 +2,11 @@
 //! first one dead. What it does on top is in `traps`, `simulation` and `outage`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use lifeboat_core::BlobStore;
-use lifeboat_failover::{ConditionalWrites, Failover, Settings};
+use lifeboat_failover::{ConditionalWrites, Failover, HealthState, Settings};
 use lifeboat_testkit::proxy::{Fault, FaultProxy};
 use lifeboat_tests::{Kind, TestStore, fresh};
 use object_store::integration as suite;
@@ -38,6 +39,16 @@ async fn pair(first: Kind, second: Kind, dead: bool) -> Pair {
         .settings(settings)
         .build()
         .unwrap();
+    if dead {
+        // What was written before it was known to be dead might be there.
+        failover.loaded().await;
+        let known = async {
+            while failover.status().backends[0].health != HealthState::Ejected {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), known).await.unwrap();
+    }
     Pair { failover, second, dead, _proxy: proxy, _stores: stores }
 }
 
@@ -96,9 +107,9 @@ async fn what_was_written_during_an_outage_reaches_the_primary_afterwards() {
     let stores = [fresh(Kind::SeaweedFs).await, fresh(Kind::Azurite).await];
     let (proxy, primary) = stores[0].through_proxy(lifeboat_tests::http()).await;
     let mut settings = Settings::default();
-    settings.settling = std::time::Duration::from_secs(1);
+    settings.settling = Duration::from_secs(1);
     // A refused connection may have been a pooled one, on which the request may have gone out.
-    settings.quarantine = std::time::Duration::from_secs(5);
+    settings.quarantine = Duration::from_secs(5);
     let failover = Failover::builder()
         .seeded_backend(primary)
         .seeded_backend(Arc::clone(&stores[1].store))
@@ -114,10 +125,10 @@ async fn what_was_written_during_an_outage_reaches_the_primary_afterwards() {
     assert_eq!(failover.get(&"before".into()).await.unwrap().bytes().await.unwrap(), "3");
     assert!(failover.status().journal.markers >= 3);
     proxy.set(Fault::Pass);
-    let bound = std::time::Duration::from_mins(1);
+    let bound = Duration::from_mins(1);
     let drained = async {
         while failover.status().journal.markers > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::time::timeout(bound, drained).await.unwrap_or_else(|_| {

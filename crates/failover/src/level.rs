@@ -49,12 +49,18 @@ impl Engine {
 
         let mut objects: BTreeMap<Path, ObjectMeta> = BTreeMap::new();
         let mut folders: BTreeMap<Path, Folder> = BTreeMap::new();
+        let mut looks = Vec::new();
         for (at, level) in levels {
             let doubted: BTreeSet<&Path> =
                 dirty.iter().filter(|(_, doubted)| doubted.has(at)).map(|(key, _)| key).collect();
             for mut object in level.objects {
                 let key = &object.location;
                 if is_reserved(key) || doubted.contains(key) || objects.contains_key(key) {
+                    continue;
+                }
+                // Deleted, and listed by a backend that no marker names: an older request may have brought it back.
+                if self.index.is_deleted(key) {
+                    looks.push(look(Arc::clone(self), key.clone()));
                     continue;
                 }
                 relabel(&self.backends[at], &mut object);
@@ -64,7 +70,6 @@ impl Engine {
                 folders.entry(folder).or_default().shown_by.set(at);
             }
         }
-        let mut looks = Vec::new();
         for (key, doubted) in dirty {
             match folder_of(prefix, &key) {
                 Some(folder) => folders.entry(folder).or_default().dirty.push((key, doubted)),
@@ -128,12 +133,8 @@ impl Engine {
     /// Whether a folder with dirty keys has anything in it: any one key answers that.
     async fn is_filled(self: &Arc<Self>, path: &Path, folder: Folder) -> Result<bool> {
         let Folder { shown_by, dirty } = folder;
-        let is_deleted = |key: &Path| {
-            let newest = self.index.dirt(key).and_then(|dirt| dirt.newest);
-            newest.is_some_and(|newest| newest.2)
-        };
         // A key that was written last is probably there.
-        let likely = dirty.iter().position(|(key, _)| !is_deleted(key));
+        let likely = dirty.iter().position(|(key, _)| !self.index.is_deleted(key));
         if let Some(at) = likely
             && let Ok(Some(_)) = look(Arc::clone(self), dirty[at].0.clone()).await
         {

@@ -240,6 +240,12 @@ impl Listing {
                     if is_reserved(&object.location) || source.hidden.contains(&object.location) {
                         continue;
                     }
+                    // Deleted, and listed by a backend that no marker names: an older request may have brought it back.
+                    if self.engine.index.is_deleted(&object.location)
+                        && look(Arc::clone(&self.engine), object.location.clone()).await?.is_none()
+                    {
+                        continue;
+                    }
                     relabel(backend, &mut object);
                     source.ahead = Some(object);
                 }

@@ -1,9 +1,12 @@
 //! One write of a key at a time within a process: two that overlap would reach two backends in two orders.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
+use futures::future::join_all;
 use object_store::path::Path;
 use tokio::sync::OwnedMutexGuard;
 
@@ -11,6 +14,8 @@ use tokio::sync::OwnedMutexGuard;
 #[derive(Debug)]
 pub(crate) struct KeyLocks {
     shards: [Mutex<Shard>; SHARDS],
+    /// Held while somebody takes a place in several queues at once.
+    queueing: Mutex<()>,
     // Chooses the shard only: the order of anything does not depend on it.
     hasher: RandomState,
 }
@@ -30,7 +35,7 @@ pub(crate) struct KeyGuard {
 impl KeyLocks {
     pub(crate) fn new() -> Arc<Self> {
         let shards = std::array::from_fn(|_| Mutex::new(Shard::new()));
-        Arc::new(Self { shards, hasher: RandomState::new() })
+        Arc::new(Self { shards, queueing: Mutex::new(()), hasher: RandomState::new() })
     }
 
     fn shard(&self, key: &Path) -> MutexGuard<'_, Shard> {
@@ -54,16 +59,23 @@ impl KeyLocks {
         self.shard(key).get(key).is_some_and(|lock| Arc::strong_count(lock) > 2)
     }
 
-    /// Waits for several keys. They are locked in order, so that two bulk deletes cannot wait for each other.
+    /// Waits for several keys, for all of them from the same moment on: whoever comes later to any of them goes later.
+    /// Two that want the same keys stand in one order in all queues, and so never wait for each other.
     pub(crate) async fn lock_all(self: &Arc<Self>, keys: &[Path]) -> Vec<KeyGuard> {
         let mut sorted: Vec<&Path> = keys.iter().collect();
         sorted.sort_unstable();
         sorted.dedup();
-        let mut guards = Vec::with_capacity(sorted.len());
-        for key in sorted {
-            guards.push(self.lock(key).await);
-        }
-        guards
+        let mut all = join_all(sorted.into_iter().map(|key| self.lock(key)));
+        let mut queued = false;
+        poll_fn(|context| {
+            let turn =
+                (!queued).then(|| self.queueing.lock().unwrap_or_else(PoisonError::into_inner));
+            queued = true;
+            let polled = all.poll_unpin(context);
+            drop(turn);
+            polled
+        })
+        .await
     }
 }
 
@@ -93,6 +105,23 @@ mod tests {
         drop(first);
         drop(waiting.await);
         assert!(locks.shard(&key).is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_two_keys_stands_in_both_queues_at_once() {
+        let locks = KeyLocks::new();
+        let [a, b] = [Path::from("a"), Path::from("b")];
+        let held = locks.lock(&a).await;
+        let keys = [b.clone(), a.clone()];
+        let both = locks.lock_all(&keys);
+        tokio::pin!(both);
+        assert!(futures::poll!(&mut both).is_pending());
+        let later = locks.lock(&b);
+        tokio::pin!(later);
+        assert!(futures::poll!(&mut later).is_pending());
+        drop(held);
+        assert_eq!(both.await.len(), 2);
+        drop(later.await);
     }
 
     #[tokio::test]

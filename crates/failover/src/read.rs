@@ -19,7 +19,7 @@ use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag;
 use crate::events::{Event, Operation};
 use crate::health::{Evidence, HealthState};
-use crate::journal::index::Dirt;
+use crate::journal::index::{Dirt, Known};
 use crate::latency::{ReadKind, SMALL};
 use crate::settings::StaleReads;
 use std::sync::atomic::Ordering;
@@ -163,7 +163,9 @@ impl Engine {
         {
             return self.read(operation, kind, Some(key), latest(holders), &call).await;
         }
-        let choice = Choice::among(only.map_or_else(|| self.all(), Mask::only));
+        let mut choice = Choice::among(only.map_or_else(|| self.all(), Mask::only));
+        // A version that is asked for by name is the right one, however old it is.
+        choice.trusted = options.version.is_some();
         match self.read(operation, kind, Some(key), choice, &call).await {
             Err(error) if is_stale(&error) => match self.latest_of_all(key).await {
                 Some(holders) if holders.is_empty() => Err(Error::NotFound {
@@ -181,7 +183,7 @@ impl Engine {
 
     /// Where every backend answers and none has what a marker speaks of, the marked write happened nowhere (a process was
     /// killed between the marker and the data): the backends that hold the latest of what there is, and none
-    /// if that is nothing. Not known while any backend is silent, or while a delete is only inferred.
+    /// if that is nothing. Not known while any backend is silent.
     async fn latest_of_all(&self, key: &Path) -> Option<Mask> {
         let seen = self.look(key).await;
         if seen.len() < self.backends.len() {
@@ -189,8 +191,7 @@ impl Engine {
         }
         let found = self.settle_on(key, &seen)?;
         if found.winner.is_none() {
-            let certain = !found.inferred || found.lagging.is_empty();
-            return certain.then_some(Mask::NONE);
+            return Some(Mask::NONE);
         }
         Some(self.all().without(found.lagging.into_iter().collect()))
     }
@@ -214,10 +215,32 @@ impl Engine {
         if backend.is_in_use() {
             return Ok(Some(owner));
         }
+        if self.never_had_newest(owner, key) {
+            return Err(Error::Precondition {
+                path: key.to_string(),
+                source: format!("{} was down when the latest version was written", backend.id)
+                    .into(),
+            });
+        }
         // Nobody else can know whether it still holds.
         let text = format!("gave the ETag that the read depends on, and is {}", backend.state());
         let error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
         Err(error.answered(&backend.id, text).into())
+    }
+
+    /// Whether the newest acknowledged write of a key was never sent to a backend, so that no `ETag` of that backend can
+    /// name it.
+    fn never_had_newest(&self, at: usize, key: &Path) -> bool {
+        let newest = |known: &[Known]| {
+            let acknowledged = known.iter().filter(|known| known.marker.acknowledged);
+            let newest = acknowledged.clone().map(|known| known.marker.stamp).max();
+            // Written beside the data: its target was down, and left out.
+            acknowledged.filter(|known| Some(known.marker.stamp) == newest).any(|known| {
+                let Known { marker, target, leveled, .. } = known;
+                *target == Some(at) && !marker.confirmed && !marker.ambiguous && !leveled
+            })
+        };
+        self.index.view(key, newest) == Some(true)
     }
 
     /// Runs a read over the backends.

@@ -11,7 +11,6 @@ use object_store::path::Path;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::events::Event;
 use crate::journal::store::Mark;
@@ -152,16 +151,13 @@ impl Engine {
             (Some(Some((a, None))), Some((b, None))) => a.size == b.size,
             _ => false,
         };
-        if !seen.iter().all(|(_, seen)| same(seen)) {
+        let differ = !seen.iter().all(|(_, seen)| same(seen));
+        if differ {
             tracing::info!(%key, "copies differ after concurrent writes");
-            self.record_difference(&mark).await;
-            return;
         }
         // One that does not answer now is compared when it does: a marker says so.
-        let answered: Mask = seen.iter().map(|(at, _)| *at).collect();
-        let until = Instant::now() + self.settings.write_deadline;
-        for silent in self.all().without(answered).iter() {
-            self.leave_marker(&mark, silent, until).await;
+        if differ || seen.len() < self.backends.len() {
+            self.record_difference(&mark, &seen).await;
         }
     }
 }

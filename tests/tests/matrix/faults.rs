@@ -69,8 +69,8 @@ const BREAKS_AFTER: u64 = 100;
 /// Where a bit flips: within the first words of an XML document, so that a listing cannot be read. (A bit that flips in a
 /// name within a listing is for TLS to find: no service has checksums of listings.)
 const FLIPS_AT: u64 = 20;
-/// Requests that are spoilt. Azurite stores what its checksum refutes and only says so: those that are sent again must
-/// come through, or it keeps a spoilt object under the right stamp.
+/// Requests that are spoilt. Azurite stores what its checksum refutes and only says so, and a delete is a request with a body
+/// as well: one of those that put it right again must come through.
 const SPOILT_REQUESTS: u64 = 3;
 /// Bytes per second of the drip: the headers of one request take some seconds.
 const DRIP: u64 = 200;

@@ -73,8 +73,6 @@ pub(crate) struct Workload<'a> {
     pub(crate) prefix: String,
     /// Bits flip in what is read.
     pub(crate) flips_bits: bool,
-    /// Bits flip in what is sent.
-    pub(crate) spoils_requests: bool,
 }
 
 /// Uploads that were under way when the primary broke.
@@ -176,13 +174,11 @@ impl Workload<'_> {
             }
             Ok(Ok((None, expected))) => (cell("ok".into(), None), expected),
             Ok(Err((error, expected))) => {
-                // What the primary says about a request that was spoilt on its way is passed on.
-                let spoilt = self.spoils_requests && column.starts_with("mp-");
                 // A checksum fails at the end of a body, when its first pieces have been handed out.
                 let lost = FailoverError::find(&error)
                     .is_some_and(|error| error.reason() == Reason::BodyLost);
                 let corrupt = self.flips_bits && lost && matches!(column, "get" | "copy");
-                let why = (!spoilt && !corrupt && !is_documented(column, &error))
+                let why = (!corrupt && !is_documented(column, &error))
                     .then(|| format!("{column}: {}", described(&error)));
                 (cell(name(&error), why), expected)
             }

@@ -176,4 +176,9 @@ async fn t24_reading_with_the_e_tag_of_a_backend_that_is_down_is_no_failed_preco
     let why = FailoverError::find(&error).map(FailoverError::reason);
     assert_eq!(why, Some(Reason::Unavailable), "{error}");
     assert!(error.to_string().contains("b0"), "{error}");
+    // What it never had it never gave an ETag for.
+    let if_match = GetOptions::new().with_if_match(Some("\"b0-1\""));
+    process.put(&key(), "v2").await.unwrap().unwrap();
+    let error = process.store.get_opts(&key(), if_match).await.unwrap_err();
+    assert!(matches!(error, Error::Precondition { .. }), "{error}");
 }

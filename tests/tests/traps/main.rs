@@ -7,6 +7,7 @@ mod conditional;
 mod found;
 mod health;
 mod hot_keys;
+mod killed;
 mod lab;
 mod listing;
 mod patience;

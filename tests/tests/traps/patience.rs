@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use lifeboat_testkit::fault_store::{Failure, Operation, Rule, Strike};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use tokio::time::sleep;
 
 use crate::lab::{Lab, Process, key};
@@ -78,4 +80,27 @@ async fn backend_that_refuses_a_key_keeps_no_other_from_catching_up() {
     sleep(Duration::from_mins(1)).await;
     assert_eq!(lab.at(1, &key()).as_deref(), Some("v1"));
     assert_eq!(lab.at(0, &key()).as_deref(), Some("v0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settling_check_of_silent_backends_lets_a_writer_of_the_key_through() {
+    let lab = Lab::new(4);
+    let process = lab.process(1);
+    process.put(&key(), "v1").await.unwrap().unwrap();
+    process.swallow(1);
+    process.swallow(2);
+    // The first backend takes markers, and its answers are lost; reads keep it in use.
+    let lost = Rule::new(Strike::HangAfter).on(Operation::WRITES);
+    process.ways[0].set([lost.prefix(".lifeboat/journal/")]);
+    let reader = process.store.clone();
+    let _reading = process.run(async move {
+        loop {
+            let _ = reader.head(&Path::from("data/other")).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    sleep(lab.settings.settle_after + Duration::from_millis(100)).await;
+    process.put(&key(), "v2").await.unwrap().unwrap();
+    (0..3).for_each(|backend| process.clear(backend));
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::verdict::{Settlement, settle};
-use super::{Seen, Urgency, states_of};
+use super::{Seen, Urgency};
+use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::error::CutOff;
 use crate::events::Operation;
@@ -97,7 +98,7 @@ impl Engine {
 
     /// What follows from what was seen of a key; none if nothing was.
     pub(crate) fn settle_on(&self, key: &Path, seen: &[(usize, Seen)]) -> Option<Settlement> {
-        settle(key, &states_of(seen), &self.index.of(key))
+        settle(key, &self.states_of(seen), &self.index.of(key))
     }
 
     /// Brings a key to one state that still differs as it did. Whether it is level now, and the bytes written.
@@ -111,14 +112,21 @@ impl Engine {
         (self.differs(key).await.is_none(), done.bytes)
     }
 
-    /// Records a difference that a comparison found, so that catch-up settles it.
-    pub(crate) async fn record_difference(self: &Arc<Self>, mark: &Mark<'_>) {
-        let seen = self.look(mark.key).await;
-        let Some(settlement) = self.settle_on(mark.key, &seen) else { return };
-        let until = Instant::now() + self.settings.write_deadline;
-        for target in settlement.lagging {
-            self.leave_marker(mark, target, until).await;
+    /// Records for catch-up what a comparison found: the backends that differ, and those that did not answer it.
+    pub(crate) async fn record_difference(
+        self: &Arc<Self>,
+        mark: &Mark<'_>,
+        seen: &[(usize, Seen)],
+    ) {
+        let answered: Mask = seen.iter().map(|(at, _)| *at).collect();
+        let mut targets = self.all().without(answered);
+        if let Some(found) = self.settle_on(mark.key, seen) {
+            found.lagging.into_iter().for_each(|at| targets.set(at));
         }
+        // Writers of the key wait meanwhile.
+        let until = Instant::now() + self.settings.attempt_deadline;
+        let markers = targets.iter().map(|target| self.leave_marker(mark, target, until));
+        future::join_all(markers).await;
         self.work.notify_one();
     }
 }

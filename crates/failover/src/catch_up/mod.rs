@@ -85,9 +85,7 @@ impl Engine {
         let began = Instant::now();
         self.keep_unkept(&self.index.of(key)).await;
         for _ in 0..ROUNDS {
-            // Writers of the key wait for a slow backend no longer than for one that is asked.
-            let late = began.elapsed() >= self.settings.slow_after;
-            if urgency == Urgency::Yielding && late && self.locks.is_wanted(key) {
+            if self.is_late(key, urgency, began) {
                 break;
             }
             let known = self.index.of(key);
@@ -97,7 +95,8 @@ impl Engine {
                         self.patience.taken(key);
                     }
                     self.index.leveled(key, done.level);
-                    self.clear(&known, &mut done).await;
+                    let late = || self.is_late(key, urgency, began);
+                    self.clear(&known, &mut done, &late).await;
                     return done;
                 }
                 Ok(false) => done.level = Mask::NONE,
@@ -116,6 +115,15 @@ impl Engine {
         done
     }
 
+    /// Whether a key is let go of: writers of it wait for a slow backend no longer than for one that is asked.
+    fn is_late(&self, key: &Path, urgency: Urgency, began: Instant) -> bool {
+        let took = began.elapsed();
+        match urgency {
+            Urgency::Now => took >= self.settings.attempt_deadline,
+            Urgency::Yielding => took >= self.settings.slow_after && self.locks.is_wanted(key),
+        }
+    }
+
     /// One look, and what follows from it. True if the backends were found equal, so that nothing was done.
     async fn round(
         self: &Arc<Self>,
@@ -124,7 +132,7 @@ impl Engine {
         done: &mut Reconciled,
     ) -> Result<bool> {
         let seen = self.look(key).await;
-        let states = states_of(&seen);
+        let states = self.states_of(&seen);
         // While nobody answers who has the newest write, what the others have decides nothing.
         let newest = newest_acknowledged(known);
         let has_newest = |home: usize| {
@@ -182,6 +190,15 @@ impl Engine {
             }
         }
         refused
+    }
+
+    /// What was seen, as [`settle`] takes it.
+    pub(crate) fn states_of<'a>(&self, seen: &'a [(usize, Seen)]) -> Vec<State<'a>> {
+        let known = self.journals_known.load(Ordering::Acquire);
+        let complete = |at: usize| known && self.backends[at].seeded.load(Ordering::Acquire);
+        seen.iter()
+            .map(|(at, seen)| State { at: *at, seen: seen.as_ref(), complete: complete(*at) })
+            .collect()
     }
 
     /// Whether a backend will not take a key as it is: trying again soon would end in the same way.
@@ -377,7 +394,12 @@ impl Engine {
     }
 
     /// Removes the markers that were seen before the backends were found equal, where nothing can land any more.
-    async fn clear(self: &Arc<Self>, known: &[Known], done: &mut Reconciled) {
+    async fn clear(
+        self: &Arc<Self>,
+        known: &[Known],
+        done: &mut Reconciled,
+        late: &(dyn Fn() -> bool + Sync),
+    ) {
         // From the oldest on, and none before all that are older have gone. The newest marker of a key says what the
         // key is: without it, an older one that still waits for a late request would pass for the latest state.
         let mut oldest_first: Vec<&Known> = known.iter().collect();
@@ -395,7 +417,7 @@ impl Engine {
             };
             let landed = done.landed.contains(&known.path) && self.is_guarded(known);
             let over = landed || self.is_over(known);
-            if level && seen && !needed && over && self.remove_marker(known).await {
+            if level && seen && !needed && over && !late() && self.remove_marker(known).await {
                 done.removed += 1;
             } else {
                 done.left += 1;
@@ -505,11 +527,6 @@ impl Engine {
     }
 }
 
-/// What was seen, as [`settle`] takes it.
-pub(crate) fn states_of(seen: &[(usize, Seen)]) -> Vec<State<'_>> {
-    seen.iter().map(|(at, seen)| State { at: *at, seen: seen.as_ref() }).collect()
-}
-
 /// The marker of the newest write that was acknowledged.
 pub(crate) fn newest_acknowledged(known: &[Known]) -> Option<&Known> {
     let acknowledged = known.iter().filter(|known| known.marker.acknowledged);
@@ -554,14 +571,13 @@ pub(crate) const CONFLICTS: &str = "conflicts";
 /// `.lifeboat/conflicts/<key>/<stamp, or what tells apart what carries none>`. The same loser has the same name,
 /// whoever keeps it.
 fn conflict_path(key: &Path, backend: &str, meta: &ObjectMeta, tag: Option<VersionTag>) -> Path {
-    let version = match tag {
-        Some(tag) => tag.to_string(),
-        None => {
-            // The time alone would not do: providers tell it in seconds.
-            let e_tag = meta.e_tag.as_deref().unwrap_or_default();
-            let print = key_hash(&Path::from_iter([backend, e_tag, &meta.size.to_string()]));
-            format!("unstamped-{}-{print:016x}", meta.last_modified.timestamp_millis())
-        }
+    let version = if let Some(tag) = tag {
+        tag.to_string()
+    } else {
+        // The time alone would not do: providers tell it in seconds.
+        let e_tag = meta.e_tag.as_deref().unwrap_or_default();
+        let print = key_hash(&Path::from_iter([backend, e_tag, &meta.size.to_string()]));
+        format!("unstamped-{}-{print:016x}", meta.last_modified.timestamp_millis())
     };
     let parts = [lifeboat_core::RESERVED_PREFIX.to_owned(), CONFLICTS.to_owned()].into_iter();
     let key = key.parts().map(|part| part.as_ref().to_owned());

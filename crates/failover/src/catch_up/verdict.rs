@@ -13,6 +13,9 @@ use crate::journal::index::Known;
 pub(crate) struct State<'a> {
     pub(crate) at: usize,
     pub(crate) seen: Option<&'a (ObjectMeta, Option<VersionTag>)>,
+    /// It holds every acknowledged write but those that the known markers name it for: it is seeded, and every journal
+    /// has been read.
+    pub(crate) complete: bool,
 }
 
 /// What follows.
@@ -107,10 +110,24 @@ fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
             .iter()
             .any(|known| known.target == Some(at) && known.marker.delete && known.marker.ambiguous)
     };
+    // Nor where the same write left a marker that names its keeper: somebody is catching that one up, and may have
+    // deleted what was just written.
+    let named = |at: usize, since: Stamp| {
+        let about = |known: &&Known| known.target == Some(at) && known.marker.acknowledged;
+        known.iter().filter(about).any(|known| known.marker.stamp >= since)
+    };
+    // A marker that was written beside the data does not say whether the write was confirmed. But its keeper lacks
+    // nothing that was, if no marker names it: what the marked backend holds is older, and is gone where it was kept.
+    let lacks_nothing = |state: &State<'_>| state.complete && !named(state.at, Stamp::new(0, 0));
     let absent = states.iter().filter(|state| state.seen.is_none() && !late(state.at));
     let inferred = absent
-        .flat_map(|state| known.iter().filter(move |known| known.homes.has(state.at)))
-        .filter(|known| known.marker.confirmed && known.marker.acknowledged && !known.marker.delete)
+        .flat_map(|state| {
+            let certain = lacks_nothing(state);
+            let kept = known.iter().filter(move |known| known.homes.has(state.at));
+            let kept = kept.filter(move |known| certain || known.marker.confirmed);
+            kept.filter(move |known| !named(state.at, known.marker.stamp))
+        })
+        .filter(|known| known.marker.acknowledged && !known.marker.delete)
         .map(|known| known.marker.stamp.next())
         .max();
     match (told, inferred) {

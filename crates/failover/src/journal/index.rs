@@ -128,6 +128,12 @@ impl Index {
         self.read().get(key).map(|known| Dirt::of(known))
     }
 
+    /// Whether the newest acknowledged write of a key that is known by a marker deleted it.
+    pub(crate) fn is_deleted(&self, key: &Path) -> bool {
+        let newest = self.dirt(key).and_then(|dirt| dirt.newest);
+        newest.is_some_and(|(_, _, deleted)| deleted)
+    }
+
     /// The request that this marker stands for has ended on our side; `landed` if the target answered it.
     pub(crate) fn ended(&self, key: &Path, path: &Path, landed: bool) {
         if let Some(entry) = self.write().get_mut(key) {

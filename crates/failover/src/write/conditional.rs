@@ -36,14 +36,16 @@ impl Engine {
     ) -> Result<Done> {
         write.operation = Operation::ConditionalPut;
         let mut passed = Mask::NONE;
-        let mut again = 2;
+        // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.
+        let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
+        let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
-            let at = self.decider(&write.key, passed).await?;
+            let at = self.decider(&write.key, passed, ends).await?;
             let mode = self.own_condition(at, &write.key, mode.clone()).await?;
             if matches!(mode, PutMode::Update(_)) {
                 self.rise_above(at, &mut write, &mut body).await;
             }
-            match self.decide(at, &write, &body, &mode).await {
+            match self.decide(at, &write, &body, &mode, ends).await {
                 Ok((result, may_land)) => {
                     // An earlier attempt of ours may still land, over whatever comes after this.
                     if may_land {
@@ -52,13 +54,18 @@ impl Engine {
                     break (at, result);
                 }
                 Err(error) if self.may_pass_on(at, passed, &error) => passed.set(at),
-                // An older version may have landed there late, after it was brought up to date.
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. })
-                    if again > 0 && self.is_dirty_at(at, &write.key) =>
-                {
-                    again -= 1;
+                Err(error) => {
+                    let condition =
+                        matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
+                    // An older version may have landed there late, after it was brought up to date.
+                    let late = condition
+                        && Instant::now() < ends
+                        && self.is_dirty_at(at, &write.key)
+                        && !self.is_current(at, &write.key).await;
+                    if !late {
+                        return Err(error);
+                    }
                 }
-                Err(error) => return Err(error),
             }
         };
         write.without = passed;
@@ -85,7 +92,7 @@ impl Engine {
     }
 
     /// The backend that decides, with its latest state: it is brought up to date first if it lags.
-    async fn decider(self: &Arc<Self>, key: &Path, passed: Mask) -> Result<usize> {
+    async fn decider(self: &Arc<Self>, key: &Path, passed: Mask, ends: Instant) -> Result<usize> {
         let in_use = self.in_use().without(passed);
         let at = match self.settings.conditional_writes {
             ConditionalWrites::Refuse => 0,
@@ -112,7 +119,7 @@ impl Engine {
         if dirt.busy.has(at) {
             return undecidable("an earlier write of the key is still under way to it");
         }
-        if self.is_dirty_at(at, key) && !self.bring_level(at, key).await {
+        if self.is_dirty_at(at, key) && !self.bring_level(at, key, ends).await {
             return undecidable("it lacks the latest version and could not be brought up to date");
         }
         Ok(at)
@@ -125,14 +132,14 @@ impl Engine {
         let head = head(&*self.backends[at].store, key);
         let seen = within(self.settings.attempt_deadline, head).await;
         seen.is_ok_and(|seen| {
-            let state = State { at, seen: seen.as_ref() };
+            let state = State { at, seen: seen.as_ref(), complete: false };
             holds_marked(key, &state, newest_acknowledged(&known))
         })
     }
 
     /// Brings a backend up to date before it decides. Writes of others that are on their way are waited for.
-    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path) -> bool {
-        let until = Instant::now() + self.settings.attempt_deadline;
+    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> bool {
+        let until = ends.min(Instant::now() + self.settings.attempt_deadline);
         let mut pause = SOONEST_LOOK;
         loop {
             if self.is_current(at, key).await
@@ -170,10 +177,8 @@ impl Engine {
         write: &Write,
         body: &Body,
         mode: &PutMode,
+        until: Instant,
     ) -> Result<(PutResult, bool)> {
-        // Less than a plain write has: it could go on elsewhere, and those who wait for the key want to.
-        let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
-        let until = self.bound_of(write).min(Instant::now() + most);
         let backend = &self.backends[at];
         let mut open = 0;
         let mut last = None;

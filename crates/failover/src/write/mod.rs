@@ -344,7 +344,9 @@ impl Engine {
         pending: Mask,
     ) -> Vec<Draft> {
         let dirt = self.index.dirt(&write.key).unwrap_or_default();
-        let fits = |draft: &&Draft, ambiguous: bool| draft.marker.ambiguous == ambiguous;
+        // An early marker does not say that its keeper has the write, and one that had lagged may be thought to lag still.
+        let told = !confirmed.iter().any(|home| dirt.behind.has(home));
+        let fits = |draft: &&Draft, ambiguous: bool| told && draft.marker.ambiguous == ambiguous;
         let mut drafts = Vec::new();
         for target in self.all().iter() {
             let ambiguous = pending.has(target) || tally.may_land.has(target);
@@ -357,13 +359,12 @@ impl Engine {
                 continue;
             }
             let mut early = beside.iter().filter(|draft| draft.target == target);
-            let draft = match early.find(|draft| fits(draft, ambiguous)) {
-                Some(draft) => draft.clone(),
-                None => {
-                    // What nobody keeps now may be kept later by somebody who does not hold the write.
-                    let confirmed = !confirmed.without(Mask::only(target)).is_empty();
-                    self.draft(&Mark { ambiguous, confirmed, ..write.mark() }, target)
-                }
+            let draft = if let Some(draft) = early.find(|draft| fits(draft, ambiguous)) {
+                draft.clone()
+            } else {
+                // What nobody keeps now may be kept later by somebody who does not hold the write.
+                let confirmed = !confirmed.without(Mask::only(target)).is_empty();
+                self.draft(&Mark { ambiguous, confirmed, ..write.mark() }, target)
             };
             drafts.push(draft);
         }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Limited};
@@ -44,6 +46,8 @@ struct Part {
     path: PathBuf,
     size: u64,
     etag: String,
+    /// What the client is told that was received.
+    receipt: String,
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +117,7 @@ impl Shared {
             let was_bad = bad.load(std::sync::atomic::Ordering::SeqCst);
             if was_bad { Refusal::new(400, "BadDigest", error.to_string()) } else { broken(error) }
         })?;
-        let etag = part.etag.clone();
+        let headers = vec![header("etag", &part.etag), header("x-goog-hash", &part.receipt)];
         let kept = self
             .uploads
             .with(|open| open.get_mut(id).map(|upload| upload.parts.insert(number, part)));
@@ -121,7 +125,7 @@ impl Shared {
         if let Some(replaced) = replaced {
             tokio::fs::remove_file(replaced.path).await.map_err(broken)?;
         }
-        Ok(answer(200, vec![header("etag", &etag)], full("")))
+        Ok(answer(200, headers, full("")))
     }
 
     pub(super) async fn complete(&self, call: &Call, id: &str, body: Incoming) -> Answer {
@@ -212,8 +216,10 @@ async fn write(
         file.write_all(&bytes).await?;
     }
     file.flush().await?;
-    let etag = format!("\"{}\"", hex(&md5.finalize()));
-    Ok(Part { path: path.to_owned(), size, etag })
+    let md5 = md5.finalize();
+    let etag = format!("\"{}\"", hex(&md5));
+    let receipt = format!("md5={}", BASE64_STANDARD.encode(md5));
+    Ok(Part { path: path.to_owned(), size, etag, receipt })
 }
 
 /// The bytes of the parts, one after the other.

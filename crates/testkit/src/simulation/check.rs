@@ -4,7 +4,7 @@
 use object_store::path::Path;
 
 use super::history::{Action, Outcome, Record, Refusal, Value};
-use super::world::{World, own_folder};
+use super::world::{World, is_shared, own_folder};
 
 /// The keys that an action writes.
 pub(super) fn written_keys(action: &Action) -> Vec<&Path> {
@@ -84,8 +84,10 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     let until = record.completed?;
     let backends = 0..plan.backends.len();
     if record.action.is_conditional() {
-        // One that is slow all the time may be taken for one that is unwell.
-        let fine = plan.episodes.is_empty() && plan.backends[0].slower == 1;
+        // One that is slow all the time may be taken for one that is unwell; and what others write at the same time may
+        // be on its way for as long as a decision can wait.
+        let alone = written_keys(&record.action).iter().all(|key| !is_shared(key));
+        let fine = plan.episodes.is_empty() && plan.backends[0].slower == 1 && alone;
         return fine.then(|| "failed in fine weather".to_owned());
     }
     let reads = !matches!(
@@ -99,7 +101,8 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         plan.was_fine(process, backend, from, until) && plan.backends[backend].slower == 1
     };
     if reads && !reads_own_keys(record) {
-        return plan.episodes.is_empty().then(|| "failed in fine weather".to_owned());
+        let fine = plan.episodes.is_empty() && plan.backends.iter().all(|one| one.slower == 1);
+        return fine.then(|| "failed in fine weather".to_owned());
     }
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process

@@ -84,7 +84,8 @@
 //! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as the loser of a conflict, or have
 //!   been overwritten at its backend by a write that came later. Reads of such a key are not checked.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
-//! - **Conditional operations** may be refused whenever a backend has ever been unwell. They may never succeed falsely.
+//! - **Conditional operations** may be refused whenever a backend has ever been unwell, or others write the key at the
+//!   same time. They may never succeed falsely.
 
 mod application;
 mod backend;
