@@ -61,7 +61,7 @@ fn failover(context: &ProcessContext) -> Arc<dyn Running> {
 }
 
 /// Seeds that break a promise and whose cause is not mended yet. A seed that no longer fails must go.
-const OPEN: &[u64] = &[2465, 2914, 3627, 3990, 4054, 4170, 4397, 4663, 5334, 5759];
+const OPEN: &[u64] = &[13793];
 
 #[test]
 fn failover_keeps_its_promises() {

@@ -41,11 +41,17 @@
 //!   only one process writes.
 //! - Where a backend enforces no conditions, two processes that overwrite one key at the same moment rely on the
 //!   settling check, which runs [`Settings::settle_after`] later.
-//! - Presigned URLs for anything but reading are refused: whoever used one would write to one backend, without a stamp and
+//! - Presigned URLs for anything but reading are refused ([`Reason::WouldBypass`]): whoever used one would write to one backend, without a stamp and
 //!   without a marker for the others. Write through the failover, or presign at one backend on purpose and
 //!   [`mend`](Failover::mend) afterwards.
 //! - An `ETag` belongs to the backend that gave it. A conditional write translates it where both hold the same version;
 //!   while its backend does not serve, what depends on it fails and says so.
+//! - A request that has to wait for others, for their key or for memory, fails with [`Reason::Busy`] when its time is
+//!   over; nothing was sent.
+//! - A backend that refuses a key stays behind for it: [`Status::refused`] names the key and what it answered. It is
+//!   tried again after pauses of up to five minutes, and by every [`Failover::catch_up`].
+//! - A difference that no marker explains is settled only when nothing has moved for longer than
+//!   [`Settings::write_deadline`]: until then it may be a write on its way.
 //! - A process that starts while a backend is down cannot read that backend's journal:
 //!   [`BackendStatus::journal_read`] says so, and reads are served from what is there.
 //!

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat::{Error, ErrorKind};
-use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker};
+use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker, RefusedKey};
 
 use serde::Serialize;
 
 use crate::cli::JournalAction;
 use crate::context::{Context, failover};
 use crate::exit::{Exit, Failure, Result, to_text};
-use crate::output::{Table, print_document, print_line, print_record, print_text, say};
+use crate::output::{Table, escape, print_document, print_line, print_record, print_text, say};
 use crate::size::human_size;
 
 /// How often a replay says how far it is, where no terminal is there.
@@ -84,6 +84,22 @@ struct Replayed {
     left: u64,
     /// Backends that could not be asked.
     away: Vec<String>,
+    /// Keys that a backend does not take as they are, the first few.
+    refused: Vec<Refused>,
+}
+
+/// A key that no replay brings to a backend before its cause is gone.
+#[derive(Debug, Serialize)]
+struct Refused {
+    key: String,
+    /// What the backend answered.
+    why: String,
+}
+
+impl From<RefusedKey> for Refused {
+    fn from(RefusedKey { key, why, .. }: RefusedKey) -> Self {
+        Self { key, why }
+    }
 }
 
 async fn replay(context: &Context, failover: &Failover) -> Result {
@@ -106,10 +122,11 @@ async fn replay(context: &Context, failover: &Failover) -> Result {
         tokio::time::sleep(PASS_EVERY).await;
     }
     drop(progress);
+    replayed.refused = failover.status().refused.into_iter().map(Refused::from).collect();
     if context.output.json {
         print_document(&replayed)?;
     } else {
-        print_line(&replayed.in_words())?;
+        print_text(&replayed.in_words())?;
     }
     // Markers that only wait for time to pass are no failure.
     if replayed.away.is_empty() { Ok(()) } else { Err(Failure::Reported(Exit::Unavailable)) }
@@ -127,17 +144,23 @@ fn away(failover: &Failover) -> Vec<String> {
 
 impl Replayed {
     fn in_words(&self) -> String {
-        let Self { bytes, removed, left, away } = self;
+        let Self { bytes, removed, left, away, refused } = self;
         let done = format!("{} settled, {} written", markers(*removed), human_size(*bytes));
-        match (left, &**away) {
-            (0, []) => format!("{done}; the journal is empty"),
-            (left, []) => {
+        let first = match (left, &**away, &**refused) {
+            (0, [], _) => format!("{done}; the journal is empty"),
+            (left, [], []) => {
                 format!("{done}; {left} markers stay until nothing can land late any more")
             }
-            (left, away) => {
+            (left, [], _) => format!("{done}; {} left", markers(*left)),
+            (left, away, _) => {
                 format!("{done}; {} left; away: {}", markers(*left), away.join(", "))
             }
-        }
+        };
+        let refused = refused.iter().map(|Refused { key, why }| format!("refused: {key}: {why}"));
+        std::iter::once(first)
+            .chain(refused)
+            .map(|line| escape(&line).into_owned() + "\n")
+            .collect()
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use lifeboat::s3::{Credentials, S3Builder, StaticKey};
 use lifeboat_failover::Failover;
+use lifeboat_testkit::interposer::Interposer;
 use lifeboat_testkit::s3::{Options, TinyS3};
+use lifeboat_testkit::scripted::Reply;
 use object_store::ObjectStoreExt;
 
 use crate::sandbox::{SECRET, Sandbox};
@@ -99,4 +101,31 @@ async fn replay_to_a_backend_that_is_away_says_so_and_exits_with_6() {
     let run = sandbox.run(&["journal", "replay", "--no-progress"]);
     let said = "0 markers settled, 0 B written; 1 marker left; away: tiny\n";
     assert_eq!((run.code, &*run.stdout), (Some(6), said), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_names_a_key_that_a_backend_refuses_and_what_it_answered() {
+    let sandbox = Sandbox::with_two_s3(Options::default()).await;
+    write_while_the_first_is_down(&sandbox.servers()[1]).await;
+    let interposer = Interposer::start(sandbox.server().address()).await.unwrap();
+    interposer.script(|request| {
+        let refused = request.method == "PUT" && request.target.starts_with("/data/a");
+        refused.then(|| Reply::error(400, "MetadataTooLarge", "it does not fit"))
+    });
+    let toml = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
+    sandbox.write("lifeboat.toml", toml.replacen(&sandbox.server().url(), &interposer.url(), 1));
+
+    let text = sandbox.run(&["journal", "replay", "--no-progress"]).ok();
+    let (first, refused) = text.split_once('\n').unwrap();
+    assert_eq!(first, "0 markers settled, 0 B written; 1 marker left");
+    assert!(refused.starts_with("refused: a: ") && refused.lines().count() == 1, "{text}");
+    assert!(refused.contains("MetadataTooLarge"), "{text}");
+    let report = sandbox.run(&["journal", "replay", "--no-progress", "--json"]).json();
+    assert_eq!((&report["left"], &report["refused"][0]["key"]), (&1.into(), &"a".into()));
+    let why = report["refused"][0]["why"].as_str().unwrap();
+    assert!(why.contains("MetadataTooLarge"), "{report}");
+
+    interposer.pass();
+    let report = sandbox.run(&["journal", "replay", "--no-progress", "--json"]).json();
+    assert_eq!((&report["left"], &report["refused"]), (&0.into(), &serde_json::json!([])));
 }

@@ -45,6 +45,8 @@ pub(crate) enum Urgency {
 pub(crate) struct Reconciled {
     /// Backends that were seen in the final state.
     level: Mask,
+    /// The final state has been there for longer than a write takes.
+    still: bool,
     /// Markers of other processes whose write was seen to have landed, so that it is over.
     landed: BTreeSet<Path>,
     pub(crate) bytes: u64,
@@ -97,6 +99,9 @@ impl Engine {
                     self.index.leveled(key, done.level);
                     let late = || self.is_late(key, urgency, began);
                     self.clear(&known, &mut done, &late).await;
+                    if self.index.dirt(key).is_none() {
+                        self.still.forget(key);
+                    }
                     return done;
                 }
                 Ok(false) => done.level = Mask::NONE,
@@ -156,14 +161,12 @@ impl Engine {
         let marked = |at: usize| known.iter().any(|known| known.target == Some(at));
         let passing = !known.is_empty() && settlement.lagging.iter().any(|at| !marked(*at));
         let inferred = settlement.inferred && !settlement.lagging.is_empty();
+        let since = self.still.since(key, &seen);
         if passing || inferred {
-            let since = self.still.since(key, &seen);
             let all = states.len() == self.backends.len();
             if !self.stands_still(since) || (inferred && !all) {
                 return Ok(true);
             }
-        } else {
-            self.still.forget(key);
         }
         for loser in &settlement.conflicts {
             self.keep_conflict(key, *loser, &seen).await?;
@@ -172,6 +175,7 @@ impl Engine {
             done.level = states.iter().map(|state| state.at).collect();
             let landed = known.iter().filter(|known| has_landed(key, known, &states));
             done.landed = landed.map(|known| known.path.clone()).collect();
+            done.still = self.stands_still(since);
             return Ok(true);
         }
         let mut refused = Ok(false);
@@ -416,7 +420,8 @@ impl Engine {
                 known.homes.iter().any(|home| done.is_level(home))
             };
             let landed = done.landed.contains(&known.path) && self.is_guarded(known);
-            let over = landed || self.is_over(known);
+            let over =
+                landed || (self.is_over(known) && (done.still || !self.needs_stillness(known)));
             if level && seen && !needed && over && !late() && self.remove_marker(known).await {
                 done.removed += 1;
             } else {
@@ -435,6 +440,12 @@ impl Engine {
             others.map(|other| other.marker.stamp).min()
         };
         self.index.view(&known.first()?.marker.key, oldest)?
+    }
+
+    /// Whether another process, which read an own marker, may still have an unconditional put of it on its way. It leaves
+    /// a marker of its own if that does not end in time; ours stays for as long as that takes to be heard of.
+    pub(crate) fn needs_stillness(&self, known: &Known) -> bool {
+        known.origin == Origin::Ended && !known.marker.delete && !self.is_guarded(known)
     }
 
     /// Whether what catch-up sends to the marked target bears a condition that the target enforces.
@@ -458,6 +469,11 @@ impl Engine {
                 (told && self.is_guarded(known)) || !quarantined
             }
         }
+    }
+
+    /// Whether a key has looked the same for long enough, as far as it was looked at.
+    pub(crate) fn is_still(&self, key: &Path) -> bool {
+        self.still.known_since(key).is_none_or(|since| self.stands_still(since))
     }
 
     /// Whether nothing is on its way any more through what has looked the same since then: longer than a write takes,

@@ -218,6 +218,10 @@ impl Engine {
             // One that speaks of a backend that is not ours is for those who have that backend.
             known.target.is_some_and(|target| self.backends[target].is_in_use())
         };
-        known.iter().any(|known| usable(known) && (self.is_over(known) || !known.leveled))
+        let ripe = |known: &crate::journal::index::Known| {
+            self.is_over(known)
+                && (!self.needs_stillness(known) || self.is_still(&known.marker.key))
+        };
+        known.iter().any(|known| usable(known) && (ripe(known) || !known.leveled))
     }
 }

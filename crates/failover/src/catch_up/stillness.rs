@@ -38,7 +38,12 @@ impl Stillness {
         now
     }
 
-    /// The key is in no doubt.
+    /// Since when it has looked as it did at the last look.
+    pub(crate) fn known_since(&self, key: &Path) -> Option<Instant> {
+        self.keys().get(key).map(|(since, _)| *since)
+    }
+
+    /// Nothing has to be known of the key any more.
     pub(crate) fn forget(&self, key: &Path) {
         self.keys().remove(key);
     }

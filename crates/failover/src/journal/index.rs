@@ -156,7 +156,9 @@ impl Index {
     /// A backend is back: what was level among the others may not be level with it.
     pub(crate) fn unlevel(&self) {
         for entry in self.write().values_mut() {
-            entry.iter_mut().for_each(|known| known.leveled = false);
+            for known in entry.iter_mut() {
+                known.leveled = false;
+            }
         }
     }
 

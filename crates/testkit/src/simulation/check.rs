@@ -87,7 +87,8 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         // One that is slow all the time may be taken for one that is unwell; and what others write at the same time may
         // be on its way for as long as a decision can wait.
         let alone = written_keys(&record.action).iter().all(|key| !is_shared(key));
-        let fine = plan.episodes.is_empty() && plan.backends[0].slower == 1 && alone;
+        let fine =
+            plan.episodes.is_empty() && alone && plan.backends.iter().all(|one| one.slower == 1);
         return fine.then(|| "failed in fine weather".to_owned());
     }
     let reads = !matches!(
@@ -144,7 +145,8 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         let (expected, since) = known.expected();
         state.disturbed.contains(key)
             || known.allows(value, |value, since| world.landed(key, value, since))
-            || (known.ever(value) && world.overrun(key, &expected, since))
+            || (known.ever(value) && world.overrun(key, &expected, since, record.process))
+            || (record.incarnation > 0 && lost_to_an_earlier_life(world, &expected))
     };
     let exists = |key: &Path| {
         client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
@@ -180,6 +182,12 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
     }
 }
 
+/// Whether a write lost to one of an earlier life of its process, which was dated by a clock that is ahead: it is kept.
+pub(super) fn lost_to_an_earlier_life(world: &World, expected: &[Option<Value>]) -> bool {
+    let kept = super::verdict::conflicts(world);
+    expected.iter().flatten().any(|value| kept.contains(value))
+}
+
 /// Whether something may be there that is not among the values that a client counts on.
 fn haunted(world: &World, client: &super::world::Client, key: &Path) -> bool {
     let Some(known) = client.model.key(key) else { return true };
@@ -209,9 +217,9 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
     }
     for (key, known) in client.model.keys() {
         let (expected, since) = known.expected();
-        let certain = known
-            .certain()
-            .filter(|_| !state.disturbed.contains(key) && !world.overrun(key, &expected, since));
+        let certain = known.certain().filter(|_| {
+            !state.disturbed.contains(key) && !world.overrun(key, &expected, since, record.process)
+        });
         match certain {
             Some(Some(_)) if !keys.contains(key) => {
                 return Some(format!("{key} is missing in a listing"));

@@ -182,12 +182,33 @@ impl Workload {
             self.world.complain(format!("{wrong}: {record}"));
         }
         check::online(&self.world, &record);
+        let record = self.with_late_source(record);
         let mut state = self.world.state();
         let Some(client) = state.clients.get_mut(&(self.process, self.client)) else { return };
         client.model.apply(&record);
         if let Some((key, e_tag, value)) = seen.version {
             client.versions.insert(key, (e_tag, value));
         }
+    }
+}
+
+impl Workload {
+    /// What a copy found may be older if its source was on one backend alone, and overwritten there by an old request.
+    fn with_late_source(&self, mut record: Record) -> Record {
+        let (Action::Copy(from, _) | Action::Rename(from, _)) = &record.action else {
+            return record;
+        };
+        let state = self.world.state();
+        let Some(Client { model, .. }) = state.clients.get(&(self.process, self.client)) else {
+            return record;
+        };
+        let Some((expected, since)) = model.key(from).map(super::model::Key::expected) else {
+            return record;
+        };
+        if self.world.overrun(from, &expected, since, self.process) {
+            record.values = model.all_values(from);
+        }
+        record
     }
 }
 

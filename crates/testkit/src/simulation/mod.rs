@@ -76,7 +76,10 @@
 //!   the clocks of their processes are apart. Any of them may win. What one process wrote, another sees in its own
 //!   time.
 //! - **A write that only one backend holds** is overwritten if a request that was sent to that backend before it, and
-//!   given up, lands there afterwards.
+//!   given up, lands there afterwards; or if a delete of another process, that replays an older one, comes right
+//!   after its last look. What was copied from such a key is as old.
+//! - **A process that was started again** may date a write before those of its earlier life, if these were dated by the
+//!   clock of another process that is ahead. The loser is kept.
 //! - **A process that starts while a backend is unreachable** does not know what is remembered there: until it has
 //!   had [`Profile::grace`] of fine weather with each backend, what it reads of its keys may be older.
 //! - **After a provider lost acknowledged writes** nothing is asked of the keys that are different now but that

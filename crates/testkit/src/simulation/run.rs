@@ -17,7 +17,7 @@ use super::history::{History, Outcome, Record, Value};
 use super::plan::{Condition, Crash, Plan, Profile};
 use super::process::{SimClock, SimSpawner};
 use super::verdict;
-use super::world::{World, shared_key};
+use super::world::{World, client_number, shared_key};
 use crate::fault_store::{FaultStore, Faults};
 
 /// How long a request or an answer travels in fine weather.
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
         let world = &self.world;
         world.state().born[process] = world.now();
         let spawner = SimSpawner::new(world.began);
-        let client = (process as u64) * 1000 + u64::from(incarnation);
+        let client = client_number(process, incarnation);
         let stores = world.backends.iter().zip(&self.links[process]).map(|(backend, faults)| {
             faults.watch(Arc::new(spawner.clone()));
             let view = backend.as_seen_by(client);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_store::path::Path;
 
 use super::backend::Stored;
-use super::check::written_keys;
+use super::check::{lost_to_an_earlier_life, written_keys};
 use super::content::{FOREIGN, value_of};
 use super::history::{Action, Outcome, Record, Value};
 use super::model::may_have_happened;
@@ -84,13 +84,16 @@ pub(super) fn conflicts(world: &World) -> BTreeSet<Value> {
 fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String> {
     let state = world.state();
     let mut wrong = Vec::new();
-    for client in state.clients.values() {
+    for ((process, _), client) in &state.clients {
+        let restarted = world.plan.crashes.iter().any(|crash| crash.process == *process);
         for (key, known) in client.model.keys() {
             let value = found.get(key).copied().flatten();
             let lies = found.get(key).is_some_and(Option::is_none);
             let (expected, since) = known.expected();
             let allowed = state.disturbed.contains(key)
-                || (known.ever(value) && world.overrun(key, &expected, since))
+                || (known.ever(value) && world.overrun(key, &expected, since, *process))
+                // Of two lives of a process the first may have dated its writes by another's clock, that is ahead.
+                || (restarted && lost_to_an_earlier_life(world, &expected))
                 || known.allows(value, |value, since| world.landed(key, value, since));
             if lies || !allowed {
                 let possible = client.model.values(key);
@@ -188,7 +191,7 @@ fn judge_shared(
                 && superseded
                 && (first || !candidates.is_empty())
                 && !is_kept
-                && !world.overrun(&key, &[other.value], other.record.invoked)
+                && !world.overrun(&key, &[other.value], other.record.invoked, other.record.process)
                 && !replaced(world, &writes, &candidates, other)
         };
         if let Some(lost) = writes.iter().find(lost) {
@@ -209,6 +212,15 @@ fn replaced(world: &World, writes: &[Write<'_>], there: &[&Write<'_>], lost: &Wr
         other
             && !precedes(world, write, lost)
             && there.iter().any(|there| !precedes(world, there, write))
+    })
+}
+
+/// Whether another process wrote in no order with a write: that may have replaced it, with anything that is older.
+fn contested(world: &World, writes: &[Write<'_>], read: &Record, newer: &Write<'_>) -> bool {
+    writes.iter().any(|write| {
+        write.record.process != newer.record.process
+            && read.completed.is_none_or(|completed| write.record.invoked <= completed)
+            && !precedes(world, write, newer)
     })
 }
 
@@ -265,7 +277,8 @@ fn missed<'a>(
             && newer.value != value
             && newer.ended < read.invoked
             && possible.iter().all(|write| precedes(world, write, newer))
-            && !world.overrun(read_key, &[newer.value], newer.record.invoked)
+            && !world.overrun(read_key, &[newer.value], newer.record.invoked, read.process)
+            && !contested(world, writes, read, newer)
     })
 }
 

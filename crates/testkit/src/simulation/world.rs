@@ -46,6 +46,18 @@ pub(super) struct State {
     pub(super) born: Vec<u64>,
 }
 
+/// Lives of one process; more than any plan has.
+const LIVES: u64 = 1_000;
+
+/// The number by which backends know a life of a process.
+pub(super) fn client_number(process: usize, incarnation: u32) -> u64 {
+    u64::try_from(process).unwrap_or(u64::MAX / LIVES) * LIVES + u64::from(incarnation)
+}
+
+fn process_of(client: u64) -> usize {
+    usize::try_from(client / LIVES).unwrap_or(usize::MAX)
+}
+
 impl World {
     pub(super) fn new(plan: Plan, profile: Profile) -> Arc<Self> {
         let backend = |(number, settings): (usize, &super::BackendSettings)| {
@@ -110,14 +122,27 @@ impl World {
         })
     }
 
-    /// Whether an acknowledged write that began at `since` and left one of `states` was on one backend alone when a
-    /// request that had been sent there before it landed on top of it.
-    pub(super) fn overrun(&self, key: &Path, states: &[Option<Value>], since: u64) -> bool {
+    /// Whether an acknowledged write of a process that began at `since` and left one of `states` was on one backend alone
+    /// when a request that had been sent there before it landed on top of it, or a delete of another process, which
+    /// knows no condition.
+    pub(super) fn overrun(
+        &self,
+        key: &Path,
+        states: &[Option<Value>],
+        since: u64,
+        process: usize,
+    ) -> bool {
+        let another =
+            |client: Option<u64>| client.is_some_and(|client| process_of(client) != process);
         let state_of = |change: &super::Applied| change.now.as_deref().and_then(value_of);
         self.backends.iter().enumerate().any(|(at, backend)| {
             backend.with_log(|log| {
                 let late = log.iter().filter(|change| change.key == *key);
-                late.filter(|change| change.sent < since && change.at >= since).any(|change| {
+                late.filter(|change| {
+                    let unconditional = change.now.is_none() && another(change.client);
+                    change.at >= since && (change.sent < since || unconditional)
+                })
+                .any(|change| {
                     // Even if it brings the same bytes: they are an older version.
                     !self.backends.iter().enumerate().any(|(other, elsewhere)| {
                         other != at
