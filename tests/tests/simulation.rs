@@ -61,7 +61,7 @@ fn failover(context: &ProcessContext) -> Arc<dyn Running> {
 }
 
 /// Seeds that break a promise and whose cause is not mended yet. A seed that no longer fails must go.
-const OPEN: &[u64] = &[13793];
+const OPEN: &[u64] = &[13793, 43529];
 
 #[test]
 fn failover_keeps_its_promises() {
