@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use lifeboat_core::{AnyStore, Capabilities, Identity, Support, is_reserved};
 use lifeboat_failover::{Failover, HealthState};
 use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Rule, Strike};
@@ -60,14 +60,19 @@ impl Counting {
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let count = self.count.clone();
         count.add("list page");
-        let counted = listing.enumerate().map(move |(at, object)| {
-            if at > 0 && at % PAGE == 0 {
-                count.add("list page");
+        let counted = listing.enumerate().then(move |(at, object)| {
+            let count = count.clone();
+            async move {
+                if at > 0 && at % PAGE == 0 {
+                    // A page takes its time.
+                    tokio::task::yield_now().await;
+                    count.add("list page");
+                }
+                if object.as_ref().is_ok_and(|object| !is_reserved(&object.location)) {
+                    count.add("listed object");
+                }
+                object
             }
-            if object.as_ref().is_ok_and(|object| !is_reserved(&object.location)) {
-                count.add("listed object");
-            }
-            object
         });
         counted.boxed()
     }
@@ -220,4 +225,27 @@ async fn catch_up_costs_requests_for_what_was_diverted_and_not_for_what_the_buck
         let background = 10;
         assert!((DIVERTED..DIVERTED + background).contains(&large[once]), "{once}: {large:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_passes_over_a_long_journal_without_paging_through_it() {
+    let count = Count::default();
+    let store = filled(10, &count).await;
+    for number in 0..PAGE * 20 {
+        // No marker, so that nobody reads it in the background.
+        let private = Path::from(format!(".lifeboat/conflicts/{number:06}"));
+        store.inner.put(&private, "x".into()).await.unwrap();
+    }
+    let failover = Failover::builder()
+        .seeded_backend(backend(store.clone(), "first"))
+        .seeded_backend(backend(filled(10, &Count::default()).await, "second"))
+        .seed(1)
+        .build()
+        .unwrap();
+    failover.get(&key(0)).await.unwrap();
+    count.take();
+    let listed: Vec<ObjectMeta> = failover.list(None).try_collect().await.unwrap();
+    assert_eq!(listed.len(), 10);
+    // The page that begins with what is private, and the one after all that is.
+    assert_eq!(count.take()["list page"], 2);
 }

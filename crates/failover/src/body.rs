@@ -16,11 +16,11 @@ use object_store::path::Path;
 use object_store::{
     Attributes, Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result,
 };
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason};
+use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::{Event, Operation};
 
 /// How often one body may be taken up again.
@@ -190,9 +190,8 @@ impl Body {
             if_match: if same { self.e_tag.clone() } else { None },
             ..GetOptions::default()
         };
-        let bound = self.engine.settings.attempt_deadline;
-        let asked = timeout(bound, backend.store.get_opts(&self.key, options)).await;
-        let found = match asked.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+        let asked = backend.store.get_opts(&self.key, options);
+        let found = match within(self.engine.settings.attempt_deadline, asked).await {
             Ok(found) => found,
             Err(error) => {
                 self.engine.judge(at, Operation::Get, &error).await;
@@ -233,8 +232,7 @@ pub(crate) async fn collect(result: GetResult, stall: Duration) -> Result<Bytes>
     let mut first = Bytes::new();
     let mut whole: Option<BytesMut> = None;
     loop {
-        let next = timeout(stall, stream.try_next()).await;
-        let Some(bytes) = next.unwrap_or_else(|_| Err(CutOff(stall).into_error()))? else { break };
+        let Some(bytes) = within(stall, stream.try_next()).await? else { break };
         match &mut whole {
             None if first.is_empty() => first = bytes,
             None => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use lifeboat_core::{Effect, is_reserved};
+use lifeboat_core::{Effect, RESERVED_PREFIX, is_reserved};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, Result};
 use tokio::time::{Instant, timeout};
@@ -56,6 +56,8 @@ struct Source {
     overlay: VecDeque<ObjectMeta>,
     /// An entry that waits behind overlaid ones.
     ahead: Option<ObjectMeta>,
+    /// The last entry was one of our own: the rest of them are skipped where a page ends.
+    private: bool,
     fresh: bool,
 }
 
@@ -96,6 +98,11 @@ pub(crate) fn is_complete(backend: &Backend) -> bool {
 pub(crate) fn relabel(backend: &Backend, object: &mut ObjectMeta) {
     object.e_tag = label(&backend.id, backend.is_first(), object.e_tag.take());
     object.version = label(&backend.id, backend.is_first(), object.version.take());
+}
+
+/// After all names that we keep for ourselves, and before what follows.
+fn last_private() -> Path {
+    Path::from_iter([RESERVED_PREFIX, "zz"])
 }
 
 impl Source {
@@ -172,8 +179,16 @@ impl Listing {
         };
         // Overlaid entries may follow its end, and some streams must not be asked again.
         let stream = stream.fuse().boxed();
-        self.source =
-            Some(Source { at, ordered, stream, hidden, overlay, ahead: None, fresh: true });
+        self.source = Some(Source {
+            at,
+            ordered,
+            stream,
+            hidden,
+            overlay,
+            ahead: None,
+            private: false,
+            fresh: true,
+        });
         Ok(true)
     }
 
@@ -219,6 +234,14 @@ impl Listing {
             // What is there already, the rest of a page, needs no timer.
             let entry = match source.ready().await {
                 Some(entry) => entry,
+                None if source.private && source.ordered => {
+                    // A journal can be many pages long.
+                    let prefix = self.prefix.as_ref();
+                    source.stream =
+                        backend.store.list_with_offset(prefix, &last_private()).fuse().boxed();
+                    source.private = false;
+                    continue;
+                }
                 None => timeout(bound, source.stream.next()).await.unwrap_or_else(|_| {
                     self.late = source.fresh && bound < self.engine.settings.attempt_deadline;
                     if self.late {
@@ -237,7 +260,8 @@ impl Listing {
             match entry {
                 Some(Err(error)) => return Err(error),
                 Some(Ok(mut object)) => {
-                    if is_reserved(&object.location) || source.hidden.contains(&object.location) {
+                    source.private = is_reserved(&object.location);
+                    if source.private || source.hidden.contains(&object.location) {
                         continue;
                     }
                     // Deleted, and listed by a backend that no marker names: an older request may have brought it back.

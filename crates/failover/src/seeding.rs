@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::engine::Engine;
-use crate::error::CutOff;
+use crate::error::{CutOff, within};
 use crate::events::Operation;
 
 /// Name of the control object.
@@ -91,10 +91,9 @@ impl Engine {
         let backend = &self.backends[at];
         let text =
             format!("complete since {} (milliseconds since 1970)\n", self.clock.unix_millis());
-        let bound = self.settings.write_deadline;
         let control = control();
         let put = backend.store.put(&control, PutPayload::from(text));
-        match timeout(bound, put).await.unwrap_or_else(|_| Err(CutOff(bound).into_error())) {
+        match within(self.settings.write_deadline, put).await {
             Ok(_) => {
                 backend.seeded.store(true, Ordering::Release);
                 Ok(())

@@ -148,6 +148,30 @@ async fn leg_of_a_write_whose_marker_fails_is_waited_for_and_settled() {
     assert_eq!([lab.at(0, &key()), lab.at(1, &key())], [(); 2].map(|()| Some("new".to_owned())));
 }
 
+/// Simulation seed 43529: the one who knows that an older request may land reaches no backend that could keep a marker
+/// of it, and the markers of what replaced it are removed by somebody who does not know.
+#[tokio::test(start_paused = true)]
+async fn older_request_that_lands_late_at_the_only_backend_in_reach_is_not_read() {
+    let lab = Lab::without_conditions(2);
+    let (alone, other) = (lab.process(1), lab.process(2));
+    alone.refuse(0);
+    let gate = Gate::new();
+    alone.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    alone.put(&key(), "older").await.unwrap().unwrap_err();
+    alone.must_put(&key(), "newer").await;
+    lab.drain(&[&other]).await;
+    // Until it has read the journal again.
+    sleep(lab.settings.journal_poll * 3).await;
+    assert_eq!(alone.get(&key()).await.unwrap(), "newer");
+    gate.open();
+    come_to_rest().await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("older"));
+    alone.get(&key()).await.unwrap_err();
+    alone.recover(0).await;
+    assert_eq!(alone.get(&key()).await.unwrap(), "newer");
+    lab.expect_everywhere(&[&alone, &other], &key(), Some("newer")).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn listing_that_dies_halfway_twice_has_every_key_once_in_whatever_order_they_come() {
     let names = ["a", "a-b", "a/x", "a/y", "a.b", "b", "b-c/z", "b/1", "b/2", "c"];

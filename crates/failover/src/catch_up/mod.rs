@@ -85,7 +85,7 @@ impl Engine {
     pub(crate) async fn reconcile(self: &Arc<Self>, key: &Path, urgency: Urgency) -> Reconciled {
         let mut done = Reconciled::default();
         let began = Instant::now();
-        self.keep_unkept(&self.index.of(key)).await;
+        self.keep_unkept(key).await;
         for _ in 0..ROUNDS {
             if self.is_late(key, urgency, began) {
                 break;
@@ -303,19 +303,12 @@ impl Engine {
     }
 
     /// What nobody could keep so far is kept as soon as somebody can.
-    async fn keep_unkept(&self, known: &[Known]) {
+    async fn keep_unkept(&self, key: &Path) {
         let until = Instant::now() + self.settings.attempt_deadline;
-        for known in known.iter().filter(|known| known.unkept && !self.is_over(known)) {
-            let Some(target) = known.target else { continue };
-            let (marker, path) = (Arc::clone(&known.marker), known.path.clone());
-            let mut draft = Draft { marker, path, target, homes: Mask::NONE };
-            for home in self.in_use().without(Mask::only(target)).iter() {
-                if self.write_marker(&draft, home, until).await {
-                    draft.homes.set(home);
-                }
-            }
-            if !draft.homes.is_empty() {
-                self.enter(&draft, known.origin);
+        let unkept = self.index.unkept(key).into_iter().filter(|known| !self.is_over(known));
+        for known in unkept {
+            if let Some(draft) = Draft::of(&known) {
+                self.keep(draft, known.origin, until).await;
             }
         }
     }

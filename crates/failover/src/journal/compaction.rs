@@ -97,6 +97,8 @@ fn covered(known: &[Known], ordered: Mask) -> Vec<Known> {
         let covers = [
             newest(&|known| is_kept(known)),
             newest(&|known| is_kept(known) && known.marker.delete),
+            newest(&is_remembered),
+            newest(&|known| is_remembered(known) && known.marker.delete),
             newest(&is_memory),
             newest(&|known| is_memory(known) && known.marker.delete),
         ];
@@ -112,6 +114,11 @@ fn covered(known: &[Known], ordered: Mask) -> Vec<Known> {
 /// A durable marker of an acknowledged write.
 fn is_kept(known: &Known) -> bool {
     known.marker.acknowledged && !known.unkept && !known.homes.is_empty()
+}
+
+/// An acknowledged write of whose lone holder only this process' memory knows that an older one may land there.
+fn is_remembered(known: &Known) -> bool {
+    known.marker.acknowledged && known.unkept && known.homes.is_empty()
 }
 
 /// A write that failed, of which only this process' memory knows; it may land until its quarantine is over.
@@ -137,7 +144,7 @@ fn says_as_much(cover: &Known, known: &Known) -> bool {
         // The newer one is in quarantine for longer.
         return is_memory(cover);
     }
-    is_kept(cover)
+    (is_kept(cover) || is_remembered(cover))
         && !old.ambiguous
         && old.acknowledged
         && known.homes.without(cover.homes).is_empty()
@@ -247,6 +254,20 @@ mod tests {
     fn a_home_that_lists_in_no_order_keeps_all() {
         let markers = [plain(1), plain(2), plain(3)];
         assert!(covered(&markers, Mask::only(2)).is_empty());
+    }
+
+    #[test]
+    fn writes_of_a_lone_holder_in_doubt_do_not_pile_up_in_memory() {
+        let lone = |time, delete| {
+            known(time, |known, marker| {
+                (known.homes, known.unkept) = (Mask::NONE, true);
+                marker.delete = delete;
+            })
+        };
+        assert_eq!(times(&[lone(1, false), lone(2, false), lone(3, false)]), [2]);
+        assert_eq!(times(&[lone(1, false), lone(2, true), lone(3, false)]), [0; 0]);
+        // What is durable tells others, what is remembered does not.
+        assert_eq!(times(&[plain(1), plain(2), lone(3, false)]), [0; 0]);
     }
 
     #[test]

@@ -120,6 +120,12 @@ impl Index {
         self.read().get(key).map(|known| look(known))
     }
 
+    /// The markers of a key that nobody keeps so far.
+    pub(crate) fn unkept(&self, key: &Path) -> Vec<Known> {
+        let unkept = |known: &[Known]| known.iter().filter(|known| known.unkept).cloned().collect();
+        self.view(key, unkept).unwrap_or_default()
+    }
+
     /// What reads and writes of a key must know.
     pub(crate) fn dirt(&self, key: &Path) -> Option<Dirt> {
         if self.is_empty() {

@@ -30,6 +30,14 @@ pub(crate) struct Draft {
     pub(crate) homes: Mask,
 }
 
+impl Draft {
+    /// A known marker, to be kept by more homes. None if it speaks of a backend that is not ours.
+    pub(crate) fn of(known: &Known) -> Option<Self> {
+        let (marker, path) = (Arc::clone(&known.marker), known.path.clone());
+        known.target.map(|target| Self { marker, path, target, homes: known.homes })
+    }
+}
+
 /// What a marker is drafted from, besides its target.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "the flags of a marker")]
@@ -103,13 +111,17 @@ impl Engine {
 
     /// Writes a marker wherever one can be kept. Where nobody can keep it, this process remembers, and mends.
     pub(crate) async fn leave_marker(&self, mark: &Mark<'_>, target: usize, until: Instant) {
-        let mut draft = self.draft(mark, target);
-        let homes = self.in_use().without(Mask::only(target));
+        self.keep(self.draft(mark, target), Origin::Ended, until).await;
+    }
+
+    /// Makes a marker durable wherever one can be kept, and enters it.
+    pub(crate) async fn keep(&self, mut draft: Draft, origin: Origin, until: Instant) {
+        let homes = self.in_use().without(Mask::only(draft.target));
         let writes = homes.iter().map(|home| self.write_marker(&draft, home, until));
         let durable = futures::future::join_all(writes).await;
         let kept = homes.iter().zip(durable).filter(|(_, durable)| *durable);
         draft.homes = kept.map(|(home, _)| home).collect();
-        self.enter(&draft, Origin::Ended);
+        self.enter(&draft, origin);
     }
 
     /// Enters a marker that this process wrote.

@@ -4,11 +4,10 @@
 use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, Result, UpdateVersion};
-use tokio::time::timeout;
 
 use super::conditional::head;
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason};
+use crate::error::{FailoverError, Reason, within};
 use crate::etag;
 use crate::events::Operation;
 
@@ -103,9 +102,8 @@ impl Engine {
 
     /// What a backend holds now.
     async fn held(&self, at: usize, key: &Path) -> Result<Held> {
-        let bound = self.settings.attempt_deadline;
-        let found = timeout(bound, head(&*self.backends[at].store, key)).await;
-        let found = found.unwrap_or_else(|_| Err(CutOff(bound).into_error()));
+        let head = head(&*self.backends[at].store, key);
+        let found = within(self.settings.attempt_deadline, head).await;
         match &found {
             Ok(_) => self.backends[at].answered(),
             Err(error) => drop(self.judge(at, Operation::ConditionalPut, error).await),

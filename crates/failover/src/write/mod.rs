@@ -30,7 +30,7 @@ use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
 use crate::flag::Flag;
 use crate::health::Evidence;
-use crate::journal::index::{Known, Origin};
+use crate::journal::index::Origin;
 use crate::journal::store::{Draft, Mark};
 
 /// A write of one key, under the key's lock.
@@ -354,26 +354,19 @@ impl Engine {
             if confirmed.has(target) && !ambiguous && !joins {
                 continue;
             }
-            // A lone holder cannot keep a marker about itself: this process remembers what may still land there.
-            if confirmed.without(Mask::only(target)).is_empty() && !ambiguous {
-                continue;
-            }
             let mut early = beside.iter().filter(|draft| draft.target == target);
             let draft = if let Some(draft) = early.find(|draft| fits(draft, ambiguous)) {
                 draft.clone()
             } else {
-                // What nobody keeps now may be kept later by somebody who does not hold the write.
-                let confirmed = !confirmed.without(Mask::only(target)).is_empty();
-                self.draft(&Mark { ambiguous, confirmed, ..write.mark() }, target)
+                // A lone holder cannot keep a marker about itself: this process remembers what may land there, and what that
+                // would replace. It may be kept later by somebody who does not hold the write.
+                let lone = confirmed.without(Mask::only(target)).is_empty();
+                self.draft(&Mark { ambiguous, confirmed: !lone, ..write.mark() }, target)
             };
             drafts.push(draft);
         }
         // What nobody could keep so far, somebody can now: others may only explain what they find by it.
-        let unkept = self.index.of(&write.key).into_iter().filter(|known| known.unkept);
-        drafts.extend(unkept.filter_map(|known| {
-            let Known { marker, path, target, homes, .. } = known;
-            Some(Draft { marker, path, target: target?, homes })
-        }));
+        drafts.extend(self.index.unkept(&write.key).iter().filter_map(Draft::of));
         drafts
     }
 

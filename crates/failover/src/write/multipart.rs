@@ -12,19 +12,19 @@ use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
 };
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::conditional::head;
 use super::put::stamped;
 use super::{Write, leg};
 use crate::backend::Mask;
 use crate::engine::{Engine, Task};
-use crate::error::{CutOff, FailoverError, Reason};
+use crate::error::{FailoverError, Reason, within};
 use crate::etag::label;
 use crate::events::Operation;
 
-/// What a backend answered to the beginning of an upload.
-type Begun = (usize, Result<Box<dyn MultipartUpload>>);
+/// One step of an upload at several backends, and what each of them answers.
+type Steps<T> = FuturesUnordered<Task<(usize, Result<T>)>>;
 type Inner = Arc<tokio::sync::Mutex<Box<dyn MultipartUpload>>>;
 
 /// An upload into all backends that were up when it began.
@@ -75,11 +75,7 @@ impl fmt::Debug for Upload {
 impl Engine {
     /// Collects what backends answer to one step of an upload, until all are in, or enough of them and the rest is slow.
     /// An error if none succeeded.
-    async fn gather_enough<T>(
-        &self,
-        key: &Path,
-        mut steps: FuturesUnordered<Task<(usize, Result<T>)>>,
-    ) -> Result<Vec<(usize, T)>> {
+    async fn gather_enough<T>(&self, key: &Path, mut steps: Steps<T>) -> Result<Vec<(usize, T)>> {
         let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
         let mut done = Vec::new();
         let mut refusal = None;
@@ -131,18 +127,15 @@ impl Engine {
         let tag = VersionTag::new(version, &key, None);
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutMultipartOptions { attributes, ..options };
-        let until = Instant::now() + self.settings.write_deadline;
-        let begins: FuturesUnordered<Task<Begun>> = self
+        let bound = self.settings.write_deadline;
+        let begins: Steps<Box<dyn MultipartUpload>> = self
             .in_use()
             .iter()
             .map(|at| {
                 let (store, key, options) =
                     (Arc::clone(&self.backends[at].store), key.clone(), options.clone());
-                async move {
-                    let begun = timeout_at(until, store.put_multipart_opts(&key, options)).await;
-                    (at, begun.unwrap_or_else(|_| Err(CutOff(self_bound(until)).into_error())))
-                }
-                .boxed()
+                async move { (at, within(bound, store.put_multipart_opts(&key, options)).await) }
+                    .boxed()
             })
             .collect();
         let begun = self.gather_enough(&key, begins).await?;
@@ -156,10 +149,6 @@ impl Engine {
     }
 }
 
-fn self_bound(until: Instant) -> std::time::Duration {
-    until.duration_since(Instant::now().min(until))
-}
-
 impl Upload {
     /// Sends a part to every member. It is done when all have it, or enough of them and the rest is slow: those
     /// leave the upload.
@@ -167,8 +156,8 @@ impl Upload {
         let size = u64::try_from(data.content_length()).unwrap_or(u64::MAX);
         self.members.state().bytes += size;
         let whole = self.members.whole();
-        let parts: FuturesUnordered<Task<(usize, Result<()>)>> = FuturesUnordered::new();
-        let until = self.engine.write_bound(size);
+        let parts: Steps<()> = FuturesUnordered::new();
+        let bound = self.engine.settings.write_deadline + Engine::body_time(size);
         for (at, upload) in self.members.uploads.iter().filter(|(at, _)| whole.has(*at)) {
             // Parts are numbered by the order of these calls, so they are made now.
             let part = match upload.try_lock() {
@@ -176,13 +165,7 @@ impl Upload {
                 Err(_) => async { Err(in_use()) }.boxed(),
             };
             let at = *at;
-            parts.push(
-                async move {
-                    let sent = timeout_at(until, part).await;
-                    (at, sent.unwrap_or_else(|_| Err(CutOff(self_bound(until)).into_error())))
-                }
-                .boxed(),
-            );
+            parts.push(async move { (at, within(bound, part).await) }.boxed());
         }
         let (engine, members, key) =
             (Arc::clone(&self.engine), Arc::clone(&self.members), self.key.clone());
@@ -194,7 +177,7 @@ async fn gather_part(
     engine: &Arc<Engine>,
     members: &Arc<Members>,
     key: &Path,
-    parts: FuturesUnordered<Task<(usize, Result<()>)>>,
+    parts: Steps<()>,
 ) -> Result<()> {
     let sent = engine.gather_enough(key, parts).await;
     let have = sent.iter().flatten().map(|(at, ())| *at).collect();
@@ -206,18 +189,26 @@ async fn gather_part(
 
 /// Aborts the uploads of those that left, in the background.
 fn leave(engine: &Arc<Engine>, members: &Arc<Members>, left: Mask) {
-    for (at, upload) in members.uploads.iter().filter(|(at, _)| left.has(*at)) {
-        let (engine, upload, at) = (Arc::clone(engine), Arc::clone(upload), *at);
-        let task = Arc::clone(&engine);
-        engine.spawn(async move {
-            let abort = async { upload.lock().await.abort().await };
-            let aborted = timeout(task.settings.write_deadline, abort).await;
-            if !matches!(aborted, Ok(Ok(()))) {
-                let backend = &task.backends[at].id;
-                tracing::info!(%backend, "an unfinished multipart upload stays behind");
+    let (engine, mut aborts) = (Arc::clone(engine), aborts(engine, members, left));
+    let task = Arc::clone(&engine);
+    engine.spawn(async move {
+        while let Some((at, aborted)) = aborts.next().await {
+            if aborted.is_err() {
+                task.stays_behind(at);
             }
-        });
-    }
+        }
+    });
+}
+
+/// The aborts of some members' uploads.
+fn aborts(engine: &Engine, members: &Members, of: Mask) -> Steps<()> {
+    let bound = engine.settings.write_deadline;
+    let uploads = members.uploads.iter().filter(|(at, _)| of.has(*at)).cloned();
+    let abort = |(at, upload): (usize, Inner)| {
+        let abort = async move { upload.lock().await.abort().await };
+        async move { (at, within(bound, abort).await) }.boxed()
+    };
+    uploads.map(abort).collect()
 }
 
 fn in_use() -> object_store::Error {
@@ -248,19 +239,7 @@ impl MultipartUpload for Upload {
     async fn abort(&mut self) -> Result<()> {
         let whole = self.members.whole();
         self.members.state().out |= whole;
-        let bound = self.engine.settings.write_deadline;
-        let mut aborts: FuturesUnordered<Task<(usize, Result<()>)>> = FuturesUnordered::new();
-        for (at, upload) in self.members.uploads.iter().filter(|(at, _)| whole.has(*at)) {
-            let (at, upload) = (*at, Arc::clone(upload));
-            aborts.push(
-                async move {
-                    let abort = async { upload.lock().await.abort().await };
-                    let aborted = timeout(bound, abort).await;
-                    (at, aborted.unwrap_or_else(|_| Err(CutOff(bound).into_error())))
-                }
-                .boxed(),
-            );
-        }
+        let mut aborts = aborts(&self.engine, &self.members, whole);
         let mut failed = None;
         while let Some((at, aborted)) = aborts.next().await {
             match aborted {
@@ -281,17 +260,21 @@ impl MultipartUpload for Upload {
 }
 
 /// Waits for the aborts that are left.
-async fn tidy(engine: &Engine, mut aborts: FuturesUnordered<Task<(usize, Result<()>)>>) {
+async fn tidy(engine: &Engine, mut aborts: Steps<()>) {
     while let Some((at, aborted)) = aborts.next().await {
         if let Err(error) = aborted {
             engine.judge(at, Operation::Multipart, &error).await;
-            let backend = &engine.backends[at].id;
-            tracing::info!(%backend, "an unfinished multipart upload stays behind");
+            engine.stays_behind(at);
         }
     }
 }
 
 impl Engine {
+    fn stays_behind(&self, at: usize) {
+        let backend = &self.backends[at].id;
+        tracing::info!(%backend, "an unfinished multipart upload stays behind");
+    }
+
     async fn complete(
         self: &Arc<Self>,
         key: Path,

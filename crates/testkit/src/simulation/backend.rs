@@ -122,6 +122,8 @@ struct State {
     log: Vec<Applied>,
     /// What was there before each change of `log`.
     before: Vec<Option<Stored>>,
+    /// The most objects there ever were.
+    most: usize,
 }
 
 struct Upload {
@@ -366,6 +368,11 @@ impl SimBackend {
         (found.into_iter().map(|(key, stored)| stored.meta(key)).collect(), more)
     }
 
+    /// The most pages that a listing of everything ever took.
+    pub(super) fn most_pages(&self) -> u32 {
+        u32::try_from(self.state().most / self.shared.settings.page + 1).unwrap_or(u32::MAX)
+    }
+
     /// Everything below a prefix, at one moment.
     pub(super) fn everything(&self, prefix: Option<&Path>) -> Vec<ObjectMeta> {
         let state = self.state();
@@ -417,6 +424,7 @@ impl SimBackend {
             None => state.objects.remove(key),
         };
         state.before.push(before);
+        state.most = state.most.max(state.objects.len());
         let at = self.now();
         let sent = SENT.try_with(|sent| millis(sent.saturating_duration_since(self.shared.began)));
         let sent = sent.unwrap_or(at);

@@ -96,7 +96,12 @@ impl Campaign {
                 if number >= self.seeds || !in_time {
                     return;
                 }
-                let report = simulate(self.first.wrapping_add(number), profile, application);
+                let seed = self.first.wrapping_add(number);
+                let report = simulate(seed, profile, application);
+                if let Some(violation) = report.violations.first() {
+                    // At once: the others may take hours.
+                    eprintln!("seed {seed}: LIFEBOAT_SIM_SEED={seed} replays it: {violation}");
+                }
                 summary.lock().unwrap_or_else(PoisonError::into_inner).add(report);
             }
         };

@@ -21,7 +21,8 @@ use super::world::{World, client_number, shared_key};
 use crate::fault_store::{FaultStore, Faults};
 
 /// How long a request or an answer travels in fine weather.
-const TRAVEL: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(30);
+pub(super) const TRAVEL: std::ops::Range<Duration> =
+    Duration::from_millis(1)..Duration::from_millis(30);
 
 /// No simulation takes longer, in its own time: an hour is more than the workload, all faults and all bounds together.
 const END: Duration = Duration::from_hours(1);
