@@ -20,6 +20,7 @@ use crate::events::{Event, Operation};
 use crate::flag::Flag;
 use crate::health::{Evidence, HealthState};
 use crate::journal::compaction::Compaction;
+use crate::journal::departed::Departed;
 use crate::journal::index::Index;
 use crate::locks::KeyLocks;
 use crate::observe::Observers;
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pub(crate) spawner: Arc<dyn Spawner>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) index: Index,
+    pub(crate) departed: Departed,
     pub(crate) locks: Arc<KeyLocks>,
     /// Keys whose backends differ without a marker that says why.
     pub(crate) still: Stillness,
@@ -91,6 +93,8 @@ impl Engine {
         observers: Arc<Observers>,
     ) -> Self {
         let budget = usize::try_from(settings.memory >> 10).unwrap_or(Semaphore::MAX_PERMITS);
+        // A write, and until every process has heard of what came of it.
+        let window = settings.write_deadline + settings.journal_poll * 2;
         Self {
             hedges: TokenBudget::new(settings.hedge_budget_percent),
             retries: TokenBudget::new(RETRY_PERCENT),
@@ -103,6 +107,7 @@ impl Engine {
             spawner,
             observers,
             index: Index::default(),
+            departed: Departed::new(window),
             locks: KeyLocks::new(),
             still: Stillness::default(),
             settle: SettleQueue::default(),

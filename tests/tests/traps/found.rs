@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::time::{sleep, timeout};
 
-use crate::lab::{JOURNAL, Lab, come_to_rest, key, stamp};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp};
 
 /// Far beyond every deadline of the lab, and the time in which a request may be late.
 const FOR_EVER: Duration = Duration::from_mins(10);
@@ -170,6 +170,98 @@ async fn older_request_that_lands_late_at_the_only_backend_in_reach_is_not_read(
     alone.recover(0).await;
     assert_eq!(alone.get(&key()).await.unwrap(), "newer");
     lab.expect_everywhere(&[&alone, &other], &key(), Some("newer")).await;
+}
+
+/// A write that only b1 has, and another process that dies with its copy to b0 on the way.
+async fn with_a_create_on_its_way(lab: &Lab) -> (Process, Gate) {
+    let (one, other) = (lab.process(1), lab.process(2));
+    one.refuse(0);
+    one.must_put(&key(), "deleted").await;
+    let gate = Gate::new();
+    other.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let store = other.store.clone();
+    drop(other.run(async move { store.catch_up().await }));
+    gate.reached().await;
+    other.spawner.crash();
+    (one, gate)
+}
+
+/// Simulation seed 100574.
+#[tokio::test(start_paused = true)]
+async fn create_on_its_way_does_not_bring_back_what_is_deleted_after_its_markers_went() {
+    let lab = Lab::new(2);
+    let (one, gate) = with_a_create_on_its_way(&lab).await;
+    one.recover(0).await;
+    lab.drain(&[&one]).await;
+    one.delete(&key()).await.unwrap().unwrap();
+    gate.open();
+    come_to_rest().await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("deleted"), "it has landed");
+    assert!(matches!(one.get(&key()).await, Err(object_store::Error::NotFound { .. })));
+    lab.expect_everywhere(&[&one], &key(), None).await;
+}
+
+/// Simulation seed 87597.
+#[tokio::test(start_paused = true)]
+async fn create_on_its_way_does_not_bring_back_what_is_deleted_while_it_has_markers() {
+    let lab = Lab::new(2);
+    let (one, gate) = with_a_create_on_its_way(&lab).await;
+    one.delete(&key()).await.unwrap().unwrap();
+    one.recover(0).await;
+    one.store.catch_up().await;
+    gate.open();
+    come_to_rest().await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("deleted"), "it has landed");
+    assert!(matches!(one.get(&key()).await, Err(object_store::Error::NotFound { .. })));
+    lab.expect_everywhere(&[&one], &key(), None).await;
+}
+
+/// Simulation seed 132200.
+#[tokio::test(start_paused = true)]
+async fn create_is_refused_even_if_a_late_delete_lands_just_before_it() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    let (delete, create) = (Gate::new(), Gate::new());
+    process.strike(0, &[Operation::Delete], &key(), Strike::Hold(delete.clone()));
+    process.delete(&key()).await.unwrap().unwrap();
+    // Its client gives up.
+    sleep(lab.settings.write_deadline * 2).await;
+    process.recover(0).await;
+    process.must_put(&key(), "new").await;
+    process.store.catch_up().await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("new"));
+
+    process.strike(0, Operation::PUTS, &key(), Strike::Hold(create.clone()));
+    let store = process.store.clone();
+    let created = process.run(async move {
+        store.put_opts(&key(), "created".into(), object_store::PutMode::Create.into()).await
+    });
+    come_to_rest().await;
+    delete.open();
+    come_to_rest().await;
+    create.open();
+    let refused = created.await.unwrap().unwrap_err();
+    assert!(matches!(refused, object_store::Error::AlreadyExists { .. }), "{refused}");
+    lab.expect_everywhere(&[&process], &key(), Some("new")).await;
+}
+
+/// Simulation seed 95605.
+#[tokio::test(start_paused = true)]
+async fn delete_by_a_restarted_process_counts_although_an_earlier_life_dated_its_write_later() {
+    let lab = Lab::new(2);
+    let (ahead, earlier) = (lab.process_ahead(1, 25_000), lab.process(2));
+    let other = Path::from("data/other");
+    ahead.must_put(&other, "of the fast clock").await;
+    earlier.get(&other).await.unwrap();
+    earlier.must_put(&key(), "deleted").await;
+    earlier.spawner.crash();
+
+    let process = lab.process(3);
+    process.refuse(1);
+    process.delete(&key()).await.unwrap().unwrap();
+    process.recover(1).await;
+    lab.expect_everywhere(&[&process], &key(), None).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,7 +93,7 @@ impl Engine {
     async fn differs(self: &Arc<Self>, key: &Path) -> Option<Instant> {
         let seen = self.look(key).await;
         let found = self.settle_on(key, &seen)?;
-        (!found.lagging.is_empty()).then(|| self.still.since(key, &seen))
+        (!found.lagging.is_empty()).then(|| self.still.since(key, &seen, self.index.len()))
     }
 
     /// What follows from what was seen of a key; none if nothing was.

@@ -45,6 +45,8 @@ pub(crate) enum Urgency {
 pub(crate) struct Reconciled {
     /// Backends that were seen in the final state.
     level: Mask,
+    /// In the final state there is an object.
+    exists: bool,
     /// The final state has been there for longer than a write takes.
     still: bool,
     /// Markers of other processes whose write was seen to have landed, so that it is over.
@@ -58,6 +60,11 @@ impl Reconciled {
     /// Whether a backend has the latest state.
     pub(crate) fn is_level(&self, at: usize) -> bool {
         self.level.has(at)
+    }
+
+    /// Whether there is an object at a backend; none if that does not have the latest state.
+    pub(crate) fn exists_at(&self, at: usize) -> Option<bool> {
+        self.is_level(at).then_some(self.exists)
     }
 }
 
@@ -161,7 +168,7 @@ impl Engine {
         let marked = |at: usize| known.iter().any(|known| known.target == Some(at));
         let passing = !known.is_empty() && settlement.lagging.iter().any(|at| !marked(*at));
         let inferred = settlement.inferred && !settlement.lagging.is_empty();
-        let since = self.still.since(key, &seen);
+        let since = self.still.since(key, &seen, self.index.len());
         if passing || inferred {
             let all = states.len() == self.backends.len();
             if !self.stands_still(since) || (inferred && !all) {
@@ -173,6 +180,7 @@ impl Engine {
         }
         if settlement.lagging.is_empty() {
             done.level = states.iter().map(|state| state.at).collect();
+            done.exists = settlement.winner.is_some();
             let landed = known.iter().filter(|known| has_landed(key, known, &states));
             done.landed = landed.map(|known| known.path.clone()).collect();
             done.still = self.stands_still(since);
@@ -435,10 +443,11 @@ impl Engine {
         self.index.view(&known.first()?.marker.key, oldest)?
     }
 
-    /// Whether another process, which read an own marker, may still have an unconditional put of it on its way. It leaves
-    /// a marker of its own if that does not end in time; ours stays for as long as that takes to be heard of.
+    /// Whether another process, which read an own marker, may still have something on its way that no condition stops: an
+    /// unconditional put, or a create where the key is deleted by now. It leaves a marker of its own if that does not
+    /// end in time; ours stays for as long as that takes to be heard of.
     pub(crate) fn needs_stillness(&self, known: &Known) -> bool {
-        known.origin == Origin::Ended && !known.marker.delete && !self.is_guarded(known)
+        known.origin == Origin::Ended && !self.is_guarded(known)
     }
 
     /// Whether what catch-up sends to the marked target bears a condition that the target enforces.

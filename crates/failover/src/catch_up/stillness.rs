@@ -13,7 +13,7 @@ use super::Seen;
 /// What tells one look at a key from another: for each backend that answered, its object's `ETag`, size and stamp.
 type Look = Vec<(usize, Option<(Option<String>, u64, Option<VersionTag>)>)>;
 
-/// Keys remembered; beyond it the first names are forgotten, and their time begins anew.
+/// Keys without markers that are remembered.
 const MOST: usize = 10_000;
 
 /// Since when each doubtful key has looked as it does.
@@ -21,8 +21,9 @@ const MOST: usize = 10_000;
 pub(crate) struct Stillness(Mutex<BTreeMap<Path, (Instant, Look)>>);
 
 impl Stillness {
-    /// Since when exactly this has been seen.
-    pub(crate) fn since(&self, key: &Path, seen: &[(usize, Seen)]) -> Instant {
+    /// Since when exactly this has been seen. There are `markers` in the index: as many keys more are remembered. Beyond
+    /// that the first names are forgotten, and their time begins anew.
+    pub(crate) fn since(&self, key: &Path, seen: &[(usize, Seen)], markers: usize) -> Instant {
         let now = Instant::now();
         let look = look(seen);
         let mut keys = self.keys();
@@ -31,7 +32,7 @@ impl Stillness {
         {
             return *since;
         }
-        if keys.len() >= MOST {
+        if keys.len() >= MOST.saturating_add(markers) {
             keys.pop_first();
         }
         keys.insert(key.clone(), (now, look));

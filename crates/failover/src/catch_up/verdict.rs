@@ -53,7 +53,7 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
         // At equal order the first backend's.
         .rev()
         .max_by_key(|state| order(key, state, known));
-    let (deleted, inferred) = tombstone(states, known);
+    let (deleted, inferred) = tombstone(key, states, known);
     let alive =
         best.filter(|state| deleted.is_none_or(|at| order(key, state, known) > Order(Some(at))));
     let Some(winner) = alive else {
@@ -99,7 +99,7 @@ fn order(key: &Path, state: &State<'_>, known: &[Known]) -> Order {
 }
 
 /// The newest delete that is known, or that must have happened; and whether it was only inferred.
-fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
+fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
     let told =
         known.iter().filter(|known| known.marker.delete).map(|known| known.marker.stamp).max();
     // A backend that had confirmed a write, by a marker of its own, and holds nothing now: a later delete was
@@ -130,6 +130,19 @@ fn tombstone(states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
         .filter(|known| known.marker.acknowledged && !known.marker.delete)
         .map(|known| known.marker.stamp.next())
         .max();
+    // Nor does what a marked backend holds come after the tombstone that its keeper has, whatever it is dated: whoever
+    // deleted may have been started again, and dated by a clock that it did not know to be behind.
+    let buried = known.iter().filter(|known| known.marker.delete && known.marker.acknowledged);
+    let buried = buried.filter(|known| {
+        states
+            .iter()
+            .any(|state| state.seen.is_none() && known.homes.has(state.at) && lacks_nothing(state))
+    });
+    let outdated = buried
+        .filter_map(|known| states.iter().find(|state| known.target == Some(state.at)))
+        .filter_map(|state| order(key, state, known).0.map(Stamp::next))
+        .max();
+    let inferred = inferred.max(outdated);
     match (told, inferred) {
         (told, Some(inferred)) if told.is_none_or(|told| inferred > told) => (Some(inferred), true),
         (told, _) => (told, false),

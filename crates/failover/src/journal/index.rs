@@ -180,27 +180,33 @@ impl Index {
         }
     }
 
-    /// After `home` was listed from `began` on: forgets its hold on markers that were not there.
-    pub(crate) fn reconcile_home(&self, home: usize, began: Instant, seen: &dyn Fn(&Path) -> bool) {
-        let mut gone = 0;
+    /// After `home` was listed from `began` on: forgets its hold on markers that were not there. Those that nobody keeps
+    /// any more leave the index.
+    pub(crate) fn reconcile_home(
+        &self,
+        home: usize,
+        began: Instant,
+        seen: &dyn Fn(&Path) -> bool,
+    ) -> Vec<Known> {
+        let mut gone = Vec::new();
         let mut keys = self.write();
         keys.retain(|_, entry| {
-            let before = entry.len();
-            entry.retain_mut(|known| {
+            let left = |known: &mut Known| {
                 let listed = seen(&known.path);
                 if known.homes.has(home) && known.added < began && !listed {
                     known.homes.clear(home);
                 }
                 // One that has just been written by us may not be kept by anybody yet.
-                !known.homes.is_empty()
-                    || known.unkept
-                    || known.added >= began
-                    || known.origin == Origin::Running
-            });
-            gone += before - entry.len();
+                known.homes.is_empty()
+                    && !known.unkept
+                    && known.added < began
+                    && known.origin != Origin::Running
+            };
+            gone.extend(entry.extract_if(.., left));
             !entry.is_empty()
         });
-        self.count.fetch_sub(gone, Ordering::AcqRel);
+        self.count.fetch_sub(gone.len(), Ordering::AcqRel);
+        gone
     }
 
     /// Up to `most` keys after `from`, in order.

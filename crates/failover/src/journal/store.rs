@@ -160,6 +160,7 @@ impl Engine {
         });
         let gone = futures::future::join_all(removals).await.into_iter().all(|gone| gone);
         if gone {
+            self.depart(known);
             self.index.remove(&known.marker.key, &known.path);
             self.observers.markers.set(as_gauge(self.index.len()));
             self.observers.tell(|| Event::MarkerRemoved {
@@ -168,6 +169,13 @@ impl Engine {
             });
         }
         gone
+    }
+
+    /// Remembers for a while that a key had a marker that made somebody bring it to the target.
+    fn depart(&self, known: &Known) {
+        if let (false, Some(target)) = (known.marker.delete, known.target) {
+            self.departed.note(&known.marker.key, target);
+        }
     }
 
     /// Reads the journal at one backend into the index. Streams: memory is what the index takes.
@@ -191,7 +199,10 @@ impl Engine {
             names.insert(path);
         }
         self.read_bodies(home, unread).await?;
-        self.index.reconcile_home(home, began, &|path| names.contains(path));
+        let gone = self.index.reconcile_home(home, began, &|path| names.contains(path));
+        for known in &gone {
+            self.depart(known);
+        }
         self.observers.markers.set(as_gauge(self.index.len()));
         let markers = u64::try_from(names.len()).unwrap_or(u64::MAX);
         let all = self.backends.iter().filter(|other| other.at != home);

@@ -40,7 +40,12 @@ impl Engine {
         let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
         let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
-            let at = self.decider(&write.key, passed, ends).await?;
+            let (at, exists) = self.decider(&write.key, passed, ends).await?;
+            // A delete may still land there, and what is created after it would not have been refused.
+            if exists == Some(true) && matches!(mode, PutMode::Create) {
+                let source = "it was there when the deciding backend was brought up to date".into();
+                return Err(Error::AlreadyExists { path: write.key.to_string(), source });
+            }
             let mode = self.own_condition(at, &write.key, mode.clone()).await?;
             if matches!(mode, PutMode::Update(_)) {
                 self.rise_above(at, &mut write, &mut body).await;
@@ -61,7 +66,7 @@ impl Engine {
                     let late = condition
                         && Instant::now() < ends
                         && self.is_dirty_at(at, &write.key)
-                        && !self.is_current(at, &write.key).await;
+                        && self.current(at, &write.key).await.is_none();
                     if !late {
                         return Err(error);
                     }
@@ -91,8 +96,14 @@ impl Engine {
             && self.settings.conditional_writes == ConditionalWrites::Active
     }
 
-    /// The backend that decides, with its latest state: it is brought up to date first if it lags.
-    async fn decider(self: &Arc<Self>, key: &Path, passed: Mask, ends: Instant) -> Result<usize> {
+    /// The backend that decides: it is brought up to date first if it may lag, and then it is known whether the object
+    /// exists there.
+    async fn decider(
+        self: &Arc<Self>,
+        key: &Path,
+        passed: Mask,
+        ends: Instant,
+    ) -> Result<(usize, Option<bool>)> {
         let in_use = self.in_use().without(passed);
         let at = match self.settings.conditional_writes {
             ConditionalWrites::Refuse => 0,
@@ -115,40 +126,46 @@ impl Engine {
                 return undecidable("another backend's journal has not been read yet");
             }
         }
-        let Some(dirt) = self.index.dirt(key) else { return Ok(at) };
+        let Some(dirt) = self.index.dirt(key) else { return Ok((at, None)) };
         if dirt.busy.has(at) {
             return undecidable("an earlier write of the key is still under way to it");
         }
-        if self.is_dirty_at(at, key) && !self.bring_level(at, key, ends).await {
-            return undecidable("it lacks the latest version and could not be brought up to date");
+        if !self.is_dirty_at(at, key) {
+            return Ok((at, None));
         }
-        Ok(at)
+        match self.bring_level(at, key, ends).await {
+            Some(exists) => Ok((at, Some(exists))),
+            None => undecidable("it lacks the latest version and could not be brought up to date"),
+        }
     }
 
-    /// Whether a dirty backend holds what the newest marker speaks of, or a later version: then it decides, even while
-    /// others have yet to follow.
-    async fn is_current(&self, at: usize, key: &Path) -> bool {
+    /// Whether there is an object at a dirty backend that holds what the newest marker speaks of, or a later version: then
+    /// it decides, even while others have yet to follow. None if it does not.
+    async fn current(&self, at: usize, key: &Path) -> Option<bool> {
         let known = self.index.of(key);
+        let newest = newest_acknowledged(&known);
         let head = head(&*self.backends[at].store, key);
-        let seen = within(self.settings.attempt_deadline, head).await;
-        seen.is_ok_and(|seen| {
-            let state = State { at, seen: seen.as_ref(), complete: false };
-            holds_marked(key, &state, newest_acknowledged(&known))
-        })
+        let seen = within(self.settings.attempt_deadline, head).await.ok()?;
+        let state = State { at, seen: seen.as_ref(), complete: false };
+        // No marker says that it should be absent.
+        let unexplained = newest.is_none() && seen.is_none();
+        (holds_marked(key, &state, newest) && !unexplained).then_some(seen.is_some())
     }
 
-    /// Brings a backend up to date before it decides. Writes of others that are on their way are waited for.
-    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> bool {
+    /// Brings a backend up to date before it decides, and says whether the object exists there. Writes of others that are
+    /// on their way are waited for. None if it could not be done.
+    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> Option<bool> {
         let until = ends.min(Instant::now() + self.settings.attempt_deadline);
         let mut pause = SOONEST_LOOK;
         loop {
-            if self.is_current(at, key).await
-                || self.reconcile(key, Urgency::Now).await.is_level(at)
-            {
-                return true;
+            if let Some(exists) = self.current(at, key).await {
+                return Some(exists);
+            }
+            if let Some(exists) = self.reconcile(key, Urgency::Now).await.exists_at(at) {
+                return Some(exists);
             }
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
-                return false;
+                return None;
             }
             sleep(pause).await;
             pause *= 2;

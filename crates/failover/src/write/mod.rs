@@ -347,10 +347,12 @@ impl Engine {
         // An early marker does not say that its keeper has the write, and one that had lagged may be thought to lag still.
         let told = !confirmed.iter().any(|home| dirt.behind.has(home));
         let fits = |draft: &&Draft, ambiguous: bool| told && draft.marker.ambiguous == ambiguous;
+        // What is still being brought to a backend would be back there after a delete.
+        let brought = if write.delete { self.departed.targets(&write.key) } else { Mask::NONE };
         let mut drafts = Vec::new();
         for target in self.all().iter() {
             let ambiguous = pending.has(target) || tally.may_land.has(target);
-            let joins = dirt.behind.has(target) || dirt.unsure.has(target);
+            let joins = [dirt.behind, dirt.unsure, brought].iter().any(|mask| mask.has(target));
             if confirmed.has(target) && !ambiguous && !joins {
                 continue;
             }

@@ -149,7 +149,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
     let allows = |key: &Path, value: Option<Value>| -> bool {
         let Some(known) = client.model.key(key) else { return true };
         let (expected, since) = known.expected();
-        state.disturbed.contains(key)
+        world.is_disturbed(&state, key)
             || known.allows(value, |value, since| world.landed(key, value, since))
             || (known.ever(value) && world.overrun(key, &expected, since, record.process))
             || (record.incarnation > 0 && lost_to_an_earlier_life(world, &expected))
@@ -169,13 +169,13 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
             Some("created what exists".to_owned())
         }
         (Action::Create(key), Outcome::Failed(Refusal::AlreadyExists, _))
-            if !exists(key) && !state.disturbed.contains(key) && !haunted(world, client, key) =>
+            if !exists(key) && !world.is_disturbed(&state, key) && !haunted(world, client, key) =>
         {
             Some("refused to create what does not exist".to_owned())
         }
         (Action::Copy(from, _) | Action::Rename(from, _), Outcome::Done)
             if !exists(from)
-                && !state.disturbed.contains(from)
+                && !world.is_disturbed(&state, from)
                 && !haunted(world, client, from) =>
         {
             Some("copied what does not exist".to_owned())
@@ -224,7 +224,8 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
     for (key, known) in client.model.keys() {
         let (expected, since) = known.expected();
         let certain = known.certain().filter(|_| {
-            !state.disturbed.contains(key) && !world.overrun(key, &expected, since, record.process)
+            !world.is_disturbed(&state, key)
+                && !world.overrun(key, &expected, since, record.process)
         });
         match certain {
             Some(Some(_)) if !keys.contains(key) => {

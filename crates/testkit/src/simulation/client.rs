@@ -134,7 +134,7 @@ impl Workload {
                 // has that lost something.
                 let knows =
                     self.world.could_read_all(self.process, state.born[self.process], invoked);
-                if knows && !state.disturbed.contains(from) {
+                if knows && !self.world.is_disturbed(&state, from) {
                     model.values(from)
                 } else {
                     model.all_values(from)
@@ -177,7 +177,7 @@ impl Workload {
         };
         // What someone else wrote has no attributes, and a part of it no name.
         let read = check::read_key(&record.action);
-        let foreign = read.is_some_and(|key| self.world.state().disturbed.contains(key));
+        let foreign = read.is_some_and(|key| self.world.is_disturbed(&self.world.state(), key));
         if let Some(wrong) = seen.wrong.filter(|_| !foreign) {
             self.world.complain(format!("{wrong}: {record}"));
         }

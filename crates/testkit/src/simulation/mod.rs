@@ -82,8 +82,8 @@
 //!   clock of another process that is ahead. The loser is kept.
 //! - **A process that starts while a backend is unreachable** does not know what is remembered there: until it has
 //!   had [`Profile::grace`] of fine weather with each backend, what it reads of its keys may be older.
-//! - **After a provider lost acknowledged writes** nothing is asked of the keys that are different now but that
-//!   mending makes the backends equal.
+//! - **After a provider lost acknowledged writes** nothing is asked of the keys that are different now, or that a
+//!   request of before still changes, but that mending makes the backends equal.
 //! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as the loser of a conflict, or have
 //!   been overwritten at its backend by a write that came later. Reads of such a key are not checked.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.

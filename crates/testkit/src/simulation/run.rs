@@ -325,7 +325,7 @@ impl<'a> Run<'a> {
         let remembered: Vec<_> = {
             let state = world.state();
             let unknown =
-                |key: &Path| state.forgotten.contains(key) || state.disturbed.contains(key);
+                |key: &Path| state.forgotten.contains(key) || world.is_disturbed(&state, key);
             left.iter().filter(|(key, _)| !unknown(key)).collect()
         };
         for (key, difference) in remembered {

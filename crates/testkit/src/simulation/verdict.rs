@@ -90,7 +90,7 @@ fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String
             let value = found.get(key).copied().flatten();
             let lies = found.get(key).is_some_and(Option::is_none);
             let (expected, since) = known.expected();
-            let allowed = state.disturbed.contains(key)
+            let allowed = world.is_disturbed(&state, key)
                 || (known.ever(value) && world.overrun(key, &expected, since, *process))
                 // Of two lives of a process the first may have dated its writes by another's clock, that is ahead.
                 || (restarted && lost_to_an_earlier_life(world, &expected))
@@ -172,7 +172,7 @@ fn judge_shared(
     let state = world.state();
     let mut wrong = Vec::new();
     for key in shared_keys(&state.history.records) {
-        if state.disturbed.contains(&key) {
+        if world.is_disturbed(&state, &key) {
             continue;
         }
         let value = found.get(&key).copied().flatten();
@@ -235,7 +235,7 @@ fn judge_reads(world: &World) -> Vec<String> {
     let records = &state.history.records;
     let mut wrong = Vec::new();
     for key in shared_keys(records) {
-        if state.disturbed.contains(&key) {
+        if world.is_disturbed(&state, &key) {
             continue;
         }
         let writes = writes(world, records, &key);

@@ -135,28 +135,43 @@ impl World {
         let another =
             |client: Option<u64>| client.is_some_and(|client| process_of(client) != process);
         let state_of = |change: &super::Applied| change.now.as_deref().and_then(value_of);
+        let last = |log: &[super::Applied], until: u64| {
+            log.iter()
+                .rev()
+                .find(|change| change.key == *key && change.at <= until)
+                .and_then(state_of)
+        };
         self.backends.iter().enumerate().any(|(at, backend)| {
+            let elsewhere = |until: u64| -> Vec<Option<Value>> {
+                let others = self.backends.iter().enumerate().filter(|(other, _)| *other != at);
+                others.map(|(_, other)| other.with_log(|log| last(log, until))).collect()
+            };
             backend.with_log(|log| {
-                let late = log.iter().filter(|change| change.key == *key);
-                late.filter(|change| {
+                let changes = log.iter().enumerate().filter(|(_, change)| change.key == *key);
+                let late = changes.filter(|(_, change)| {
                     let unconditional = change.now.is_none() && another(change.client);
                     change.at >= since && (change.sent < since || unconditional)
-                })
-                .any(|change| {
-                    // Even if it brings the same bytes: they are an older version.
-                    !self.backends.iter().enumerate().any(|(other, elsewhere)| {
-                        other != at
-                            && elsewhere.with_log(|log| {
-                                let before = log
-                                    .iter()
-                                    .rev()
-                                    .find(|earlier| earlier.key == *key && earlier.at <= change.at);
-                                states.contains(&before.and_then(state_of))
-                            })
-                    })
+                });
+                // Even if it brings the same bytes: they are an older version.
+                late.into_iter().any(|(place, change)| {
+                    let replaced = last(&log[..place], change.at);
+                    let elsewhere = elsewhere(change.at);
+                    let alone = states.contains(&replaced) && !elsewhere.contains(&replaced);
+                    alone || !elsewhere.iter().any(|there| states.contains(there))
                 })
             })
         })
+    }
+
+    /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
+    pub(super) fn is_disturbed(&self, state: &State, key: &Path) -> bool {
+        // A request that was sent before the loss and landed after it: what was remembered of it may be lost.
+        let late = |at: u64| {
+            let of_before =
+                |change: &super::Applied| change.key == *key && change.sent <= at && change.at > at;
+            self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(of_before)))
+        };
+        state.disturbed.contains(key) || self.plan.loss.is_some_and(|(_, _, at)| late(at))
     }
 
     /// Whether a life of a process has had the time to read what is remembered at every backend.
