@@ -264,6 +264,33 @@ async fn delete_by_a_restarted_process_counts_although_an_earlier_life_dated_its
     lab.expect_everywhere(&[&process], &key(), None).await;
 }
 
+/// Simulation seed 72806: only memory knows of a delete that failed, and names one of the two backends.
+#[tokio::test(start_paused = true)]
+async fn backend_that_returns_while_a_key_is_looked_at_is_looked_at_as_well() {
+    let mut lab = Lab::new(2);
+    // One look outlasts the return.
+    lab.settings.attempt_deadline = Duration::from_secs(30);
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    process.refuse(1);
+    let lost = Strike::FailAfter(Failure::Reset);
+    process.strike(0, &[Operation::Delete], &key(), lost);
+    process.delete(&key()).await.unwrap().unwrap_err();
+    assert_eq!([lab.at(0, &key()), lab.at(1, &key())], [None, Some("old".to_owned())]);
+
+    let look = Gate::new();
+    process.strike(0, &[Operation::Head], &key(), Strike::HoldAfter(look.clone()));
+    let store = process.store.clone();
+    let catch_up = process.run(async move { store.catch_up().await });
+    look.reached().await;
+    process.recover(1).await;
+    look.open();
+    catch_up.await.unwrap();
+    // By itself: nobody asks for anything.
+    sleep(lab.settings.write_deadline * 3).await;
+    assert_eq!([lab.at(0, &key()), lab.at(1, &key())], [None, None]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn listing_that_dies_halfway_twice_has_every_key_once_in_whatever_order_they_come() {
     let names = ["a", "a-b", "a/x", "a/y", "a.b", "b", "b-c/z", "b/1", "b/2", "c"];

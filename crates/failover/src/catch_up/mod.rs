@@ -97,13 +97,14 @@ impl Engine {
             if self.is_late(key, urgency, began) {
                 break;
             }
+            let returns = self.index.returns();
             let known = self.index.of(key);
             match self.round(key, &known, &mut done).await {
                 Ok(true) => {
                     if !done.level.is_empty() {
                         self.patience.taken(key);
                     }
-                    self.index.leveled(key, done.level);
+                    self.index.leveled(key, done.level, returns);
                     let late = || self.is_late(key, urgency, began);
                     self.clear(&known, &mut done, &late).await;
                     if self.index.dirt(key).is_none() {

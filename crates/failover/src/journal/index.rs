@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lifeboat_core::Stamp;
@@ -64,6 +64,8 @@ pub(crate) struct Index {
     keys: RwLock<BTreeMap<Path, Vec<Known>>>,
     /// Number of markers; what reads load.
     count: AtomicUsize,
+    /// How often a backend has come back.
+    returns: AtomicU64,
 }
 
 /// Numbers for `status`.
@@ -150,9 +152,19 @@ impl Index {
         }
     }
 
-    /// Catch-up found the targets of these markers level.
-    pub(crate) fn leveled(&self, key: &Path, level: Mask) {
-        if let Some(entry) = self.write().get_mut(key) {
+    /// How often a backend has come back so far; for [`Self::leveled`].
+    pub(crate) fn returns(&self) -> u64 {
+        self.returns.load(Ordering::Acquire)
+    }
+
+    /// Catch-up, which began when there had been so many `returns`, found these backends level. One that has come back
+    /// since then was not looked at.
+    pub(crate) fn leveled(&self, key: &Path, level: Mask, returns: u64) {
+        let mut keys = self.write();
+        if self.returns() != returns {
+            return;
+        }
+        if let Some(entry) = keys.get_mut(key) {
             for known in entry.iter_mut() {
                 known.leveled = known.target.is_none_or(|target| level.has(target));
             }
@@ -161,7 +173,9 @@ impl Index {
 
     /// A backend is back: what was level among the others may not be level with it.
     pub(crate) fn unlevel(&self) {
-        for entry in self.write().values_mut() {
+        let mut keys = self.write();
+        self.returns.fetch_add(1, Ordering::AcqRel);
+        for entry in keys.values_mut() {
             for known in entry.iter_mut() {
                 known.leveled = false;
             }
