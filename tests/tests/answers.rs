@@ -152,13 +152,25 @@ async fn confirmation_is_tried_again_when_the_backend_is_back() {
     until("it is asked again", known).await;
 }
 
-/// Azurite stores whatever arrives, and answers with the checksum of that.
-async fn spoiling() -> (TestStore, FaultProxy, Arc<dyn BlobStore>) {
+/// Azurite stores whatever arrives, and answers with the checksum of that: a failover over one whose requests can be
+/// spoilt on their way, and a store in memory.
+struct Spoiling {
+    azurite: TestStore,
+    second: TestStore,
+    proxy: FaultProxy,
+    failover: Failover,
+}
+
+async fn spoiling() -> Spoiling {
     let azurite = fresh(Kind::Azurite).await;
+    let second = fresh(Kind::Memory).await;
     let mut once = http();
     once.retries.max = 0;
     let (proxy, through) = azurite.through_proxy(once).await;
-    (azurite, proxy, through)
+    let failover = over(through, Arc::clone(&second.store));
+    // The connection and what is asked once are no part of the requests that are spoilt.
+    failover.put(&"warm".into(), "1".into()).await.unwrap();
+    Spoiling { azurite, second, proxy, failover }
 }
 
 fn body() -> Bytes {
@@ -167,11 +179,8 @@ fn body() -> Bytes {
 
 #[tokio::test]
 async fn object_that_was_stored_otherwise_than_sent_is_put_once_more() {
-    let (azurite, proxy, through) = spoiling().await;
-    let second = fresh(Kind::Memory).await;
-    let failover = over(through, Arc::clone(&second.store));
+    let Spoiling { azurite, proxy, failover, .. } = spoiling().await;
     let key = Path::from("object");
-    failover.put(&"warm".into(), "1".into()).await.unwrap();
     proxy.set_times(Fault::CorruptRequest(FLIPPED), 1);
     failover.put(&key, body().into()).await.unwrap();
     assert_eq!(proxy.strikes(), 1, "the fault struck");
@@ -180,11 +189,8 @@ async fn object_that_was_stored_otherwise_than_sent_is_put_once_more() {
 
 #[tokio::test]
 async fn object_that_is_stored_otherwise_twice_is_left_nowhere() {
-    let (azurite, proxy, through) = spoiling().await;
-    let second = fresh(Kind::Memory).await;
-    let failover = over(through, Arc::clone(&second.store));
+    let Spoiling { azurite, second, proxy, failover } = spoiling().await;
     let key = Path::from("object");
-    failover.put(&"warm".into(), "1".into()).await.unwrap();
     proxy.set_times(Fault::CorruptRequest(FLIPPED), 2);
     failover.put(&key, body().into()).await.unwrap();
     assert_eq!(proxy.strikes(), 2, "the fault struck");
@@ -195,11 +201,8 @@ async fn object_that_is_stored_otherwise_twice_is_left_nowhere() {
 
 #[tokio::test]
 async fn created_object_that_was_stored_otherwise_than_sent_is_put_once_more() {
-    let (azurite, proxy, through) = spoiling().await;
-    let second = fresh(Kind::Memory).await;
-    let failover = over(through, Arc::clone(&second.store));
+    let Spoiling { azurite, second, proxy, failover } = spoiling().await;
     let key = Path::from("object");
-    failover.put(&"warm".into(), "1".into()).await.unwrap();
     proxy.set_times(Fault::CorruptRequest(FLIPPED), 1);
     failover.put_opts(&key, body().into(), PutMode::Create.into()).await.unwrap();
     assert_eq!(proxy.strikes(), 1, "the fault struck");
@@ -209,11 +212,8 @@ async fn created_object_that_was_stored_otherwise_than_sent_is_put_once_more() {
 
 #[tokio::test]
 async fn created_object_that_is_stored_otherwise_twice_is_not_acknowledged() {
-    let (azurite, proxy, through) = spoiling().await;
-    let second = fresh(Kind::Memory).await;
-    let failover = over(through, Arc::clone(&second.store));
+    let Spoiling { azurite, second, proxy, failover } = spoiling().await;
     let key = Path::from("object");
-    failover.put(&"warm".into(), "1".into()).await.unwrap();
     proxy.set_times(Fault::CorruptRequest(FLIPPED), 2);
     let created = failover.put_opts(&key, body().into(), PutMode::Create.into()).await;
     assert!(created.is_err(), "{created:?}");
@@ -227,11 +227,8 @@ async fn created_object_that_is_stored_otherwise_twice_is_not_acknowledged() {
 
 #[tokio::test]
 async fn catch_up_puts_once_more_what_was_stored_otherwise_than_sent() {
-    let (azurite, proxy, through) = spoiling().await;
-    let second = fresh(Kind::Memory).await;
-    let failover = over(through, Arc::clone(&second.store));
+    let Spoiling { azurite, proxy, failover, .. } = spoiling().await;
     let key = Path::from("object");
-    failover.put(&"warm".into(), "1".into()).await.unwrap();
     proxy.set(Fault::Refuse);
     failover.put(&key, body().into()).await.unwrap();
     proxy.set_times(Fault::CorruptRequest(FLIPPED), 1);

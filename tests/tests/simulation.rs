@@ -45,6 +45,8 @@ fn settings() -> Settings {
 fn profile() -> Profile {
     let mut profile = Profile::default();
     profile.read_bound = Duration::from_secs(12);
+    // The deadline, after a body has stalled once.
+    profile.silence = Duration::from_secs(10);
     // The deadline, then the markers, then a probe.
     profile.write_bound = Duration::from_secs(18);
     profile

@@ -39,6 +39,8 @@ struct Body {
     end: u64,
     resumes: u32,
     failed: Mask,
+    /// When it broke, if nothing has come since.
+    broken: Option<Instant>,
     stream: BoxStream<'static, Result<Bytes>>,
     /// Bounds the silence between two pieces; set when one is waited for.
     timer: Option<Pin<Box<Sleep>>>,
@@ -81,6 +83,7 @@ pub(crate) fn guard(
         end: range.end,
         resumes: 0,
         failed: Mask::NONE,
+        broken: None,
         stream,
         timer: None,
     };
@@ -95,14 +98,15 @@ fn is_corrupt(error: &Error) -> bool {
 
 impl Body {
     async fn step(mut self) -> Result<Option<(Bytes, Self)>> {
-        let stall = self.engine.settings.stall_deadline;
         loop {
+            let stall = self.engine.settings.stall_deadline.min(self.patience());
             let error = match self.piece(stall).await {
                 Some(Some(Ok(bytes))) => {
                     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     if length == 0 {
                         continue;
                     }
+                    self.broken = None;
                     self.next = self.next.saturating_add(length);
                     if self.next > self.end {
                         return Err(self.lost("it sent more than it announced"));
@@ -126,6 +130,13 @@ impl Body {
             }
             self.resume(error).await?;
         }
+    }
+
+    /// What is left of the time in which a reader hears something again, once it has broken.
+    fn patience(&self) -> Duration {
+        let left =
+            |broken: Instant| self.engine.settings.read_deadline.saturating_sub(broken.elapsed());
+        self.broken.map_or(Duration::MAX, left)
     }
 
     /// The next piece; nothing if none came within `stall`. The timer is moved only when it fires, so that a body
@@ -155,9 +166,10 @@ impl Body {
         self.engine.judge(self.at, Operation::Get, &error).await;
         self.failed.set(self.at);
         self.resumes += 1;
+        self.broken.get_or_insert_with(Instant::now);
         let mut lost = FailoverError::new(Reason::BodyLost, Some(&self.key), Effect::None)
             .failed(&self.engine.backends[self.at].id, &error);
-        if self.resumes > MOST_RESUMES {
+        if self.resumes > MOST_RESUMES || self.patience().is_zero() {
             return Err(lost.into());
         }
         // The others first, then the same one again.
@@ -191,7 +203,8 @@ impl Body {
             ..GetOptions::default()
         };
         let asked = backend.store.get_opts(&self.key, options);
-        let found = match within(self.engine.settings.attempt_deadline, asked).await {
+        let bound = self.engine.settings.attempt_deadline.min(self.patience());
+        let found = match within(bound, asked).await {
             Ok(found) => found,
             Err(error) => {
                 self.engine.judge(at, Operation::Get, &error).await;
@@ -207,6 +220,8 @@ impl Body {
         };
         let fits = found.meta.size == self.size && found.range == (self.next..self.end);
         if proven && fits {
+            // Each backend has an `ETag` of its own.
+            self.e_tag.clone_from(&found.meta.e_tag);
             Ok(found.into_stream())
         } else {
             Err(self.lost("it has another version"))

@@ -19,7 +19,8 @@ pub struct Settings {
     ///
     /// Zero is asynchronous replication; a long time is synchronous replication with a bounded tail.
     pub slow_after: Duration,
-    /// Bound on a read until its first byte, over all backends.
+    /// Bound on a read until its first byte, over all backends; and until the next one, where a body broke and is taken up
+    /// again.
     pub read_deadline: Duration,
     /// Bound on a write over all backends; bodies add a second for each [`Settings::SLOWEST_UPLOAD`] bytes.
     pub write_deadline: Duration,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use lifeboat_core::{BlobStore, Effect};
 use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Order};
 use object_store::path::Path;
@@ -289,6 +290,53 @@ async fn backend_that_returns_while_a_key_is_looked_at_is_looked_at_as_well() {
     // By itself: nobody asks for anything.
     sleep(lab.settings.write_deadline * 3).await;
     assert_eq!([lab.at(0, &key()), lab.at(1, &key())], [None, None]);
+}
+
+/// Simulation seed 128534.
+#[tokio::test(start_paused = true)]
+async fn create_that_may_still_land_is_not_refused_for_certain() {
+    let lab = Lab::new(2);
+    let (process, other) = (lab.process(1), lab.process(2));
+    process.must_put(&key(), "there").await;
+    let gate = Gate::new();
+    process.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let mode = object_store::PutMode::Create;
+    let open = process.store.put_opts(&key(), "created".into(), mode.into()).await.unwrap_err();
+    assert_eq!(gate.count(), 1, "an attempt is on its way");
+    assert_eq!(process.store.classify(&open).effect, Effect::Unknown, "{open}");
+    // It lands on nothing, after all.
+    other.delete(&key()).await.unwrap().unwrap();
+    gate.open();
+    lab.drain(&[&process, &other]).await;
+    assert_eq!(lab.at(0, &key()), lab.at(1, &key()));
+}
+
+/// Simulation seed 143158: every backend stalls again and again.
+#[tokio::test(start_paused = true)]
+async fn body_that_stalls_everywhere_is_given_up_within_the_read_deadline() {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.must_put(&key(), "body").await;
+    for way in &process.ways {
+        let stall = Rule::new(Strike::Stall(At::Offset(0)));
+        way.set([stall.on(&[Operation::Get, Operation::GetRange])]);
+    }
+    let began = tokio::time::Instant::now();
+    process.get(&key()).await.unwrap_err();
+    let bound = lab.settings.stall_deadline + lab.settings.read_deadline;
+    assert!(began.elapsed() <= bound + Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_breaks_at_two_backends_is_taken_up_again_at_the_second() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "body").await;
+    let breaks = || Strike::Break(At::Offset(1), Failure::Reset);
+    let gone = Rule::new(Strike::Fail(Failure::Refused)).on(&[Operation::GetRange]);
+    process.ways[0].set([Rule::new(breaks()).on(&[Operation::Get]), gone]);
+    process.strike(1, &[Operation::GetRange], &key(), breaks());
+    assert_eq!(process.get(&key()).await.unwrap(), "body");
 }
 
 #[tokio::test(start_paused = true)]

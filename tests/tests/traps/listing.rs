@@ -9,7 +9,7 @@ use object_store::{ListResult, ObjectStore, ObjectStoreExt};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::lab::{Lab, Process};
+use crate::lab::{Lab, Process, come_to_rest};
 
 /// Writes below this do not reach the first backend.
 const MISSED: &str = "missed/";
@@ -99,7 +99,7 @@ async fn a_level_of_an_incomplete_backend_is_joined_with_the_others_without_list
     }
     let process = lab.process(1);
     process.store.loaded().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    come_to_rest().await;
     let before = requests(&process);
     let (folders, objects) = level(&process, None).await;
     assert_eq!(folders, ["first", "others", "second"]);
@@ -174,19 +174,27 @@ async fn levels_of_a_random_history(seed: u64, seeded: bool) {
         let key = format!("t/{}", names.collect::<Vec<_>>().join("/"));
         let path = Path::from(key.as_str());
         if random.random_ratio(2, 5) {
-            while process.store.delete(&path).await.is_err() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            eventually(async || process.store.delete(&path).await).await;
             keys.remove(&key);
         } else {
-            while process.store.put(&path, "x".into()).await.is_err() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            eventually(async || process.store.put(&path, "x".into()).await).await;
             keys.insert(key);
         }
         for prefix in [None, Some("t"), Some("t/a"), Some("t/b"), Some("t/a/c")] {
             let found = level(&process, prefix).await;
             assert_eq!(found, level_of(&keys, prefix), "seed {seed}, step {step}, {prefix:?}");
+        }
+    }
+}
+
+/// Writes until it is acknowledged: a backend that is back has to be probed first.
+async fn eventually<T>(write: impl AsyncFn() -> object_store::Result<T>) {
+    const TRIES: u32 = 120;
+    for tried in 0..TRIES {
+        match write().await {
+            Ok(_) => return,
+            Err(error) if tried + 1 == TRIES => panic!("no backend takes a write: {error}"),
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
 }

@@ -244,6 +244,11 @@ impl Engine {
                 Ok(Ok(Some((_, tag)))) if condition => {
                     let older = tag
                         .is_some_and(|tag| tag.belongs_to(&write.key) && tag.stamp < write.stamp);
+                    if older && matches!(mode, PutMode::Create) {
+                        // An attempt of ours creates it if that is deleted before it lands: no refusal.
+                        last = Some(error);
+                        break;
+                    }
                     if older {
                         self.leave_doubt(at, write, may_land).await;
                         return Err(error);

@@ -48,7 +48,8 @@ fn check_duration(world: &World, record: &Record) -> Option<String> {
     let profile = &world.profile;
     // How many requests one after the other an operation stands for.
     let (bound, steps) = match &record.action {
-        Action::Get(_) | Action::GetRange(..) | Action::Head(_) => (profile.read_bound, 1),
+        Action::Get(_) | Action::GetRange(..) => (profile.read_bound + profile.silence, 1),
+        Action::Head(_) => (profile.read_bound, 1),
         Action::List(_) => (profile.read_bound, 2),
         Action::Put(_) | Action::Create(_) | Action::Update(_) => (profile.write_bound, 1),
         Action::Delete(keys) => (profile.write_bound, u32::try_from(keys.len()).unwrap_or(1)),

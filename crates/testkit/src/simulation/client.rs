@@ -190,9 +190,7 @@ impl Workload {
             client.versions.insert(key, (e_tag, value));
         }
     }
-}
 
-impl Workload {
     /// What a copy found may be older if its source was on one backend alone, and overwritten there by an old request.
     fn with_late_source(&self, mut record: Record) -> Record {
         let (Action::Copy(from, _) | Action::Rename(from, _)) = &record.action else {

@@ -84,8 +84,9 @@
 //!   had [`Profile::grace`] of fine weather with each backend, what it reads of its keys may be older.
 //! - **After a provider lost acknowledged writes** nothing is asked of the keys that are different now, or that a
 //!   request of before still changes, but that mending makes the backends equal.
-//! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as the loser of a conflict, or have
-//!   been overwritten at its backend by a write that came later. Reads of such a key are not checked.
+//! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as
+//!   the loser of a conflict, or have been overwritten at its backend by a write that came later, or, where conditions
+//!   are not enforced, by a request that was sent before its sender could know. Reads of such a key are not checked.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
 //! - **Conditional operations** may be refused whenever a backend has ever been unwell, or others write the key at the
 //!   same time. They may never succeed falsely.

@@ -22,6 +22,8 @@ pub struct Profile {
     pub late: Duration,
     /// No read takes longer.
     pub read_bound: Duration,
+    /// No body takes longer besides, when it breaks and is taken up again.
+    pub silence: Duration,
     /// No write takes longer.
     pub write_bound: Duration,
     /// After the last fault, how long the application may take until it uses a backend again.
@@ -58,6 +60,7 @@ impl Default for Profile {
             operations: 40,
             late: Duration::from_secs(40),
             read_bound: Duration::from_secs(20),
+            silence: Duration::ZERO,
             write_bound: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             settle: Duration::from_mins(5),
@@ -313,6 +316,16 @@ impl Plan {
         let foreign = self.foreign.iter().map(|foreign| foreign.at);
         let loss = self.loss.map(|(_, _, at)| at);
         episodes.chain(crashes).chain(foreign).chain(loss).max().unwrap_or_default()
+    }
+
+    /// How many times slower than usual the way to a backend ever is.
+    pub(super) fn slowest(&self, backend: usize) -> u32 {
+        let episodes = self.episodes.iter().filter(|episode| episode.backend == backend);
+        let slow = episodes.filter_map(|episode| match episode.condition {
+            Condition::Slow(times) => Some(times),
+            _ => None,
+        });
+        slow.chain([self.backends[backend].slower]).max().unwrap_or(1)
     }
 
     /// Whether nothing was wrong between a process and a backend in this time.

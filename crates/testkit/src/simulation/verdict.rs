@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use object_store::path::Path;
 
-use super::backend::Stored;
+use super::backend::{Conditions, Stored};
 use super::check::{lost_to_an_earlier_life, written_keys};
 use super::content::{FOREIGN, value_of};
 use super::history::{Action, Outcome, Record, Value};
 use super::model::may_have_happened;
+use super::run::TRAVEL;
 use super::world::{World, is_shared};
 
 /// The objects of a backend that belong to the application's users.
@@ -310,7 +311,14 @@ fn judge_foreign(
         };
         // One stranger may overwrite another.
         let stranger = successor.is_some_and(|value| value >= FOREIGN);
-        let under_way = next.sent <= *at;
+        // Without conditions nothing stops a request whose last look was answered just before.
+        let settings = &world.plan.backends[*backend];
+        let blind = match settings.conditions {
+            Conditions::Enforced => 0,
+            _ => u64::try_from((TRAVEL.end * world.plan.slowest(*backend)).as_millis())
+                .unwrap_or(u64::MAX),
+        };
+        let under_way = next.sent <= at + blind;
         if !stranger && !under_way && !writes.iter().any(after) {
             wrong.push(format!(
                 "someone else's {value} of {key} on backend {backend} was overwritten with \
