@@ -339,6 +339,25 @@ async fn body_that_breaks_at_two_backends_is_taken_up_again_at_the_second() {
     assert_eq!(process.get(&key()).await.unwrap(), "body");
 }
 
+/// Simulation seed 172051: a write that nobody acknowledged is what there is, and one backend was away when that was found.
+#[tokio::test(start_paused = true)]
+async fn backend_that_was_away_gets_what_nobody_acknowledged() {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    process.refuse(1);
+    process.refuse(2);
+    process.strike(0, Operation::PUTS, &key(), Strike::FailAfter(Failure::Reset));
+    process.put(&key(), "landed").await.unwrap().unwrap_err();
+    process.recover(1).await;
+    sleep(lab.settings.quarantine * 2).await;
+    process.store.catch_up().await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("landed"));
+    process.recover(2).await;
+    sleep(lab.settings.write_deadline * 3).await;
+    lab.expect_everywhere(&[&process], &key(), Some("landed")).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn listing_that_dies_halfway_twice_has_every_key_once_in_whatever_order_they_come() {
     let names = ["a", "a-b", "a/x", "a/y", "a.b", "b", "b-c/z", "b/1", "b/2", "c"];

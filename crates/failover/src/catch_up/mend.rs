@@ -91,9 +91,9 @@ impl Engine {
 
     /// Compares a key; if its backends differ, since when they have looked as they do.
     async fn differs(self: &Arc<Self>, key: &Path) -> Option<Instant> {
-        let seen = self.look(key).await;
-        let found = self.settle_on(key, &seen)?;
-        (!found.lagging.is_empty()).then(|| self.still.since(key, &seen, self.index.len()))
+        let (seen, known) = (self.look(key).await, self.index.of(key));
+        let found = settle(key, &self.states_of(&seen), &known)?;
+        (!found.lagging.is_empty()).then(|| self.still.since(key, &seen, &known, self.index.len()))
     }
 
     /// What follows from what was seen of a key; none if nothing was.

@@ -169,7 +169,7 @@ impl Engine {
         let marked = |at: usize| known.iter().any(|known| known.target == Some(at));
         let passing = !known.is_empty() && settlement.lagging.iter().any(|at| !marked(*at));
         let inferred = settlement.inferred && !settlement.lagging.is_empty();
-        let since = self.still.since(key, &seen, self.index.len());
+        let since = self.still.since(key, &seen, known, self.index.len());
         if passing || inferred {
             let all = states.len() == self.backends.len();
             if !self.stands_still(since) || (inferred && !all) {
@@ -411,6 +411,8 @@ impl Engine {
         let mut oldest_first: Vec<&Known> = known.iter().collect();
         oldest_first.sort_by_key(|known| known.marker.stamp);
         let mut oldest_left = self.oldest_other(known);
+        let named: Mask = known.iter().filter_map(|known| known.target).collect();
+        let unseen = self.all().without(done.level).without(named);
         for known in oldest_first {
             let level = known.target.is_some_and(|target| done.is_level(target));
             let needed = oldest_left.is_some_and(|oldest| oldest < known.marker.stamp);
@@ -421,10 +423,19 @@ impl Engine {
             } else {
                 known.homes.iter().any(|home| done.is_level(home))
             };
+            // What nobody acknowledged may be what the others have now: who was not seen may lack it, and has no marker.
+            let told = known.marker.acknowledged || unseen.is_empty();
             let landed = done.landed.contains(&known.path) && self.is_guarded(known);
             let over =
                 landed || (self.is_over(known) && (done.still || !self.needs_stillness(known)));
-            if level && seen && !needed && over && !late() && self.remove_marker(known).await {
+            if level
+                && seen
+                && told
+                && !needed
+                && over
+                && !late()
+                && self.remove_marker(known).await
+            {
                 done.removed += 1;
             } else {
                 done.left += 1;
