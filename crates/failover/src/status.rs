@@ -1,4 +1,4 @@
-//! A snapshot of everything an operator asks for, for programs and for `lifeboat status`.
+//! A snapshot of everything an operator asks for. `lifeboat status` shows it, as far as a new process can know it.
 
 use std::sync::atomic::Ordering;
 
