@@ -1,6 +1,8 @@
 //! What is checked while the simulation runs: the outcome of each operation against what its client knows, and
 //! against the weather.
 
+use std::collections::BTreeSet;
+
 use object_store::path::Path;
 
 use super::history::{Action, Outcome, Record, Refusal, Value};
@@ -50,7 +52,7 @@ fn check_duration(world: &World, record: &Record) -> Option<String> {
     let (bound, steps) = match &record.action {
         Action::Get(_) | Action::GetRange(..) => (profile.read_bound + profile.silence, 1),
         Action::Head(_) => (profile.read_bound, 1),
-        Action::List(_) => (profile.read_bound, 2),
+        Action::List(_) | Action::Level(_) => (profile.read_bound, 2),
         Action::Put(_) | Action::Create(_) | Action::Update(_) => (profile.write_bound, 1),
         Action::Delete(keys) => (profile.write_bound, u32::try_from(keys.len()).unwrap_or(1)),
         Action::Multipart(_) | Action::AbortedMultipart(_) => (profile.write_bound, 3),
@@ -60,7 +62,7 @@ fn check_duration(world: &World, record: &Record) -> Option<String> {
     // A listing where keys come folder by folder passes over every page of what is kept beside the application's objects.
     let pages = world.backends.iter().zip(&world.plan.backends);
     let paging = pages.map(|(backend, plan)| TRAVEL.end * plan.slower * backend.most_pages()).max();
-    let listed = matches!(record.action, Action::List(_));
+    let listed = matches!(record.action, Action::List(_) | Action::Level(_));
     let paging = paging.filter(|_| listed).unwrap_or_default();
     let bound = u64::try_from((bound * steps + paging).as_millis()).unwrap_or(u64::MAX);
     (took > bound).then(|| format!("took {took} ms, more than {bound}"))
@@ -129,9 +131,10 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
 fn reads_own_keys(record: &Record) -> bool {
     let folder = own_folder(record.process, record.client);
     match &record.action {
-        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) | Action::List(key) => {
+        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) => {
             key.prefix_matches(&folder)
         }
+        Action::List(prefix) | Action::Level(prefix) => prefix.prefix_matches(&folder),
         Action::Copy(from, to) | Action::Rename(from, to) => {
             from.prefix_matches(&folder) && to.prefix_matches(&folder)
         }
@@ -203,10 +206,13 @@ fn haunted(world: &World, client: &super::world::Client, key: &Path) -> bool {
 
 /// Whether a listing has what a client knows to be there, and nothing else.
 fn check_listing(world: &World, record: &Record) -> Option<String> {
-    let (Action::List(_), Outcome::Listed(keys)) = (&record.action, &record.outcome) else {
-        return None;
+    let (objects, folders) = match &record.outcome {
+        Outcome::Listed(keys) => (keys, None),
+        Outcome::Level { objects, folders } => (objects, Some(folders)),
+        _ => return None,
     };
-    if keys.iter().any(|key| key.as_ref().starts_with(&world.profile.private)) {
+    let listed = || objects.iter().chain(folders.into_iter().flatten());
+    if listed().any(|key| key.as_ref().starts_with(&world.profile.private)) {
         return Some("a listing shows what is private".to_owned());
     }
     let state = world.state();
@@ -216,27 +222,40 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
     }
     let client = state.clients.get(&(record.process, record.client))?;
     let folder = own_folder(record.process, record.client);
-    if let Some(stranger) = (keys.iter())
+    if let Some(stranger) = (objects.iter())
         .filter(|key| key.prefix_matches(&folder))
         .find(|key| client.model.key(key).is_none())
     {
         return Some(format!("a listing shows {stranger}, which was never written"));
     }
+    // Folders in which something may be.
+    let mut possible = BTreeSet::new();
     for (key, known) in client.model.keys() {
         let (expected, since) = known.expected();
         let certain = known.certain().filter(|_| {
             !world.is_disturbed(&state, key)
                 && !world.overrun(key, &expected, since, record.process)
         });
+        let below = folders.zip(subfolder(&folder, key));
+        let there = match &below {
+            Some((folders, below)) => folders.contains(below),
+            None => objects.contains(key),
+        };
         match certain {
-            Some(Some(_)) if !keys.contains(key) => {
-                return Some(format!("{key} is missing in a listing"));
-            }
-            Some(None) if keys.contains(key) => {
+            Some(Some(_)) if !there => return Some(format!("{key} is missing in a listing")),
+            Some(None) if there && below.is_none() => {
                 return Some(format!("{key} is deleted, and listed"));
             }
-            _ => {}
+            Some(None) => {}
+            _ => possible.extend(below.map(|(_, below)| below)),
         }
     }
-    None
+    let empty = folders?.iter().find(|folder| !possible.contains(*folder))?;
+    Some(format!("the folder {empty} is listed, and nothing is in it"))
+}
+
+/// The folder within `folder` in which a key is, if it is not in `folder` itself.
+fn subfolder(folder: &Path, key: &Path) -> Option<Path> {
+    let depth = folder.parts_count() + 1;
+    (key.parts_count() > depth).then(|| key.parts().take(depth).collect())
 }

@@ -105,9 +105,12 @@ impl Workload {
                 Action::Delete(keys)
             }
             84..92 => {
-                let everything = random.permille(200);
                 let folder = own_folder(self.process, self.client);
-                Action::List(if everything { Path::default() } else { folder })
+                match random.in_range(0..10) {
+                    0..2 => Action::List(Path::default()),
+                    2..5 => Action::Level(folder),
+                    _ => Action::List(folder),
+                }
             }
             92..97 => {
                 let (from, to) = (own(random), any(random));
@@ -235,6 +238,7 @@ async fn perform(
         Action::Head(key) => get(store, key, GetOptions::new().with_head(true), &mut seen).await,
         Action::Delete(keys) => delete(store, keys).await,
         Action::List(prefix) => list(store, prefix).await,
+        Action::Level(folder) => level(store, folder).await,
         Action::Copy(from, to) => {
             store.copy_opts(from, to, CopyOptions::new()).await.map(|()| Outcome::Done)
         }
@@ -351,13 +355,24 @@ async fn delete(store: &dyn ObjectStore, keys: &[Path]) -> Result<Outcome> {
 async fn list(store: &dyn ObjectStore, prefix: &Path) -> Result<Outcome> {
     let prefix = (!prefix.as_ref().is_empty()).then_some(prefix);
     let listed: Vec<_> = store.list(prefix).try_collect().await?;
-    let keys = listed.into_iter().map(|meta| meta.location).collect::<Vec<_>>();
-    let mut once = keys.clone();
-    once.sort();
-    once.dedup();
-    if once.len() < keys.len() {
+    Ok(Outcome::Listed(once(listed.into_iter().map(|meta| meta.location))?))
+}
+
+async fn level(store: &dyn ObjectStore, folder: &Path) -> Result<Outcome> {
+    let level = store.list_with_delimiter(Some(folder)).await?;
+    let objects = once(level.objects.into_iter().map(|meta| meta.location))?;
+    Ok(Outcome::Level { objects, folders: once(level.common_prefixes.into_iter())? })
+}
+
+/// What is listed, in order.
+fn once(listed: impl Iterator<Item = Path>) -> Result<Vec<Path>> {
+    let mut keys: Vec<_> = listed.collect();
+    let all = keys.len();
+    keys.sort();
+    keys.dedup();
+    if keys.len() < all {
         let source = "DUPLICATE: a key is listed twice".into();
         return Err(Error::Generic { store: "workload", source });
     }
-    Ok(Outcome::Listed(once))
+    Ok(keys)
 }

@@ -35,6 +35,8 @@ pub enum Action {
     Delete(Vec<Path>),
     /// Lists a prefix.
     List(Path),
+    /// Lists one level of a folder.
+    Level(Path),
     /// Copies the first to the second.
     Copy(Path, Path),
     /// Renames the first to the second.
@@ -44,7 +46,8 @@ pub enum Action {
 impl Action {
     /// Whether it changes nothing.
     pub fn is_read(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::GetRange(..) | Self::Head(_) | Self::List(_))
+        let lists = matches!(self, Self::List(_) | Self::Level(_));
+        lists || matches!(self, Self::Get(_) | Self::GetRange(..) | Self::Head(_))
     }
 
     /// Whether it depends on a condition, which only the deciding backend can check.
@@ -93,6 +96,13 @@ pub enum Outcome {
     Saw(Option<Value>),
     /// A listing found keys.
     Listed(Vec<Path>),
+    /// A listing of one level found objects and folders.
+    Level {
+        /// Keys of the objects.
+        objects: Vec<Path>,
+        /// The folders in it.
+        folders: Vec<Path>,
+    },
     /// A bulk delete: which keys are acknowledged.
     Deleted(Vec<bool>),
     /// It failed.
