@@ -194,7 +194,8 @@ impl Workload {
         }
     }
 
-    /// What a copy found may be older if its source was on one backend alone, and overwritten there by an old request.
+    /// What a copy found may be older if its source was on one backend alone, and overwritten there by an old request, or if
+    /// a write that was never acknowledged has landed on it.
     fn with_late_source(&self, mut record: Record) -> Record {
         let (Action::Copy(from, _) | Action::Rename(from, _)) = &record.action else {
             return record;
@@ -203,10 +204,10 @@ impl Workload {
         let Some(Client { model, .. }) = state.clients.get(&(self.process, self.client)) else {
             return record;
         };
-        let Some((expected, since)) = model.key(from).map(super::model::Key::expected) else {
-            return record;
-        };
-        if self.world.overrun(from, &expected, since, self.process) {
+        let Some(known) = model.key(from) else { return record };
+        let (expected, since) = known.expected();
+        let haunted = known.allows_more(|value, since| self.world.landed(from, value, since));
+        if haunted || self.world.overrun(from, &expected, since, self.process) {
             record.values = model.all_values(from);
         }
         record
