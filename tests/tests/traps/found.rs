@@ -358,6 +358,28 @@ async fn backend_that_was_away_gets_what_nobody_acknowledged() {
     lab.expect_everywhere(&[&process], &key(), Some("landed")).await;
 }
 
+/// Simulation seed 260450: what this process remembers of a lone holder does not make that one pass for behind.
+#[tokio::test(start_paused = true)]
+async fn what_a_marked_backend_holds_is_not_brought_to_a_lone_holder_that_has_lost_its_own() {
+    let lab = Lab::new(2);
+    let (process, other) = (lab.process(1), lab.process(2));
+    process.must_put(&key(), "oldest").await;
+    process.refuse(0);
+    other.refuse(0);
+    process.strike(1, Operation::PUTS, &key(), Strike::Hang);
+    process.put(&key(), "never lands").await.unwrap().unwrap_err();
+    process.must_put(&key(), "newer").await;
+    // Nobody knows of this delete any more.
+    let refused = Rule::new(Strike::Fail(Failure::Reset)).on(Operation::PUTS).prefix(JOURNAL);
+    other.ways[1].add(refused);
+    other.strike(1, &[Operation::Delete], &key(), Strike::FailAfter(Failure::Reset));
+    other.delete(&key()).await.unwrap().unwrap_err();
+    other.spawner.crash();
+
+    process.recover(0).await;
+    lab.expect_everywhere(&[&process], &key(), None).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn listing_that_dies_halfway_twice_has_every_key_once_in_whatever_order_they_come() {
     let names = ["a", "a-b", "a/x", "a/y", "a.b", "b", "b-c/z", "b/1", "b/2", "c"];

@@ -560,7 +560,8 @@ impl Engine {
 /// The marker of the newest write that was acknowledged.
 pub(crate) fn newest_acknowledged(known: &[Known]) -> Option<&Known> {
     let acknowledged = known.iter().filter(|known| known.marker.acknowledged);
-    acknowledged.max_by_key(|known| known.marker.stamp)
+    // Of those of one write, one that says who has it.
+    acknowledged.max_by_key(|known| (known.marker.stamp, !known.homes.is_empty()))
 }
 
 /// Whether a backend holds the state that the newest acknowledged marker speaks of, or a later one.

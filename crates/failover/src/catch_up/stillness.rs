@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::backend::Mask;
-    use crate::journal::index::Origin;
+    use crate::journal::index::{Keeping, Origin};
     use crate::journal::{Marker, marker::Parsed};
 
     fn known(time: u64) -> Known {
@@ -91,7 +91,7 @@ mod tests {
             origin: Origin::Ended,
             landed: false,
             leveled: false,
-            unkept: false,
+            keeping: Keeping::Homes,
             added: Instant::now(),
         }
     }

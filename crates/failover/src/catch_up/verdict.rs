@@ -6,7 +6,7 @@ use lifeboat_core::{Stamp, VersionTag};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use crate::journal::index::Known;
+use crate::journal::index::{Keeping, Known};
 
 /// What one backend holds.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +113,11 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
     // Nor where the same write left a marker that names its keeper: somebody is catching that one up, and may have
     // deleted what was just written.
     let named = |at: usize, since: Stamp| {
-        let about = |known: &&Known| known.target == Some(at) && known.marker.acknowledged;
+        let about = |known: &&Known| {
+            known.target == Some(at)
+                && known.marker.acknowledged
+                && known.keeping != Keeping::Private
+        };
         known.iter().filter(about).any(|known| known.marker.stamp >= since)
     };
     // A marker that was written beside the data does not say whether the write was confirmed. But its keeper lacks

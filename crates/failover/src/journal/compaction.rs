@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::{StreamExt, stream};
 use object_store::path::Path;
 
-use super::index::{Known, Origin};
+use super::index::{Keeping, Known, Origin};
 use crate::backend::Mask;
 use crate::engine::Engine;
 
@@ -113,18 +113,18 @@ fn covered(known: &[Known], ordered: Mask) -> Vec<Known> {
 
 /// A durable marker of an acknowledged write.
 fn is_kept(known: &Known) -> bool {
-    known.marker.acknowledged && !known.unkept && !known.homes.is_empty()
+    known.marker.acknowledged && known.keeping == Keeping::Homes && !known.homes.is_empty()
 }
 
-/// An acknowledged write of whose lone holder only this process' memory knows that an older one may land there.
+/// What a late request would replace at a lone holder.
 fn is_remembered(known: &Known) -> bool {
-    known.marker.acknowledged && known.unkept && known.homes.is_empty()
+    known.marker.acknowledged && known.keeping == Keeping::Private
 }
 
 /// A write that failed, of which only this process' memory knows; it may land until its quarantine is over.
 fn is_memory(known: &Known) -> bool {
     let marker = &known.marker;
-    known.unkept
+    known.keeping == Keeping::Memory
         && known.homes.is_empty()
         && known.origin == Origin::Ended
         && !known.landed
@@ -183,7 +183,7 @@ mod tests {
             origin: Origin::Ended,
             landed: false,
             leveled: false,
-            unkept: false,
+            keeping: Keeping::Homes,
             added: Instant::now(),
             marker: Arc::new(marker.clone()),
         };
@@ -235,7 +235,7 @@ mod tests {
             |known, _| known.target = Some(2),
             |_, marker| marker.acknowledged = false,
             |_, marker| marker.after = None,
-            |known, _| (known.homes, known.unkept) = (Mask::NONE, true),
+            |known, _| (known.homes, known.keeping) = (Mask::NONE, Keeping::Memory),
             |known, _| known.origin = Origin::Foreign,
         ];
         for (at, change) in covers.into_iter().enumerate() {
@@ -260,7 +260,7 @@ mod tests {
     fn writes_of_a_lone_holder_in_doubt_do_not_pile_up_in_memory() {
         let lone = |time, delete| {
             known(time, |known, marker| {
-                (known.homes, known.unkept) = (Mask::NONE, true);
+                (known.homes, known.keeping) = (Mask::NONE, Keeping::Private);
                 marker.delete = delete;
             })
         };
@@ -274,7 +274,7 @@ mod tests {
     fn failed_writes_that_only_memory_knows_of_do_not_pile_up() {
         let failed = |time, delete| {
             known(time, |known, marker| {
-                (known.homes, known.unkept) = (Mask::NONE, true);
+                (known.homes, known.keeping) = (Mask::NONE, Keeping::Memory);
                 (marker.ambiguous, marker.acknowledged, marker.delete) = (true, false, delete);
             })
         };

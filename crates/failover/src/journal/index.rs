@@ -28,10 +28,21 @@ pub(crate) struct Known {
     pub(crate) landed: bool,
     /// Catch-up has found the target to be level; only time has to pass.
     pub(crate) leveled: bool,
-    /// No backend could take it: this process alone remembers.
-    pub(crate) unkept: bool,
+    pub(crate) keeping: Keeping,
     /// When it came into the index.
     pub(crate) added: Instant,
+}
+
+/// Who keeps a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Its homes.
+    Homes,
+    /// This process alone, until some backend can take it.
+    Memory,
+    /// This process alone, and no backend is to take it: it says what a late request to the lone holder of a write
+    /// would replace there.
+    Private,
 }
 
 /// Who wrote a marker.
@@ -98,7 +109,9 @@ impl Index {
         let entry = keys.entry(known.marker.key.clone()).or_default();
         if let Some(same) = entry.iter_mut().find(|same| same.path == known.path) {
             same.homes |= known.homes;
-            same.unkept &= known.unkept;
+            if known.keeping == Keeping::Homes {
+                same.keeping = Keeping::Homes;
+            }
             return false;
         }
         entry.push(known);
@@ -122,10 +135,11 @@ impl Index {
         self.read().get(key).map(|known| look(known))
     }
 
-    /// The markers of a key that nobody keeps so far.
+    /// The markers of a key that nobody keeps so far, and somebody should.
     pub(crate) fn unkept(&self, key: &Path) -> Vec<Known> {
-        let unkept = |known: &[Known]| known.iter().filter(|known| known.unkept).cloned().collect();
-        self.view(key, unkept).unwrap_or_default()
+        let unkept = |known: &&Known| known.keeping == Keeping::Memory;
+        let all = |known: &[Known]| known.iter().filter(unkept).cloned().collect();
+        self.view(key, all).unwrap_or_default()
     }
 
     /// What reads and writes of a key must know.
@@ -212,7 +226,7 @@ impl Index {
                 }
                 // One that has just been written by us may not be kept by anybody yet.
                 known.homes.is_empty()
-                    && !known.unkept
+                    && known.keeping == Keeping::Homes
                     && known.added < began
                     && known.origin != Origin::Running
             };

@@ -9,7 +9,7 @@ use object_store::{ObjectStoreExt, PutPayload, Result};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Marker;
-use super::index::{Known, Origin};
+use super::index::{Keeping, Known, Origin};
 use super::marker::{self, Parsed};
 use crate::backend::Mask;
 use crate::engine::Engine;
@@ -28,13 +28,15 @@ pub(crate) struct Draft {
     pub(crate) path: Path,
     pub(crate) target: usize,
     pub(crate) homes: Mask,
+    /// Who keeps it while it has no homes.
+    pub(crate) meanwhile: Keeping,
 }
 
 impl Draft {
     /// A known marker, to be kept by more homes. None if it speaks of a backend that is not ours.
     pub(crate) fn of(known: &Known) -> Option<Self> {
-        let (marker, path) = (Arc::clone(&known.marker), known.path.clone());
-        known.target.map(|target| Self { marker, path, target, homes: known.homes })
+        let Known { marker, path, homes, keeping: meanwhile, .. } = known.clone();
+        known.target.map(|target| Self { marker, path, target, homes, meanwhile })
     }
 }
 
@@ -71,7 +73,7 @@ impl Engine {
             confirmed: mark.confirmed,
             nonce: self.randomness.number(),
         });
-        Draft { path: marker.path(), marker, target, homes: Mask::NONE }
+        Draft { path: marker.path(), marker, target, homes: Mask::NONE, meanwhile: Keeping::Memory }
     }
 
     /// Makes a marker durable at one home, trying again after faults until `until`.
@@ -134,7 +136,7 @@ impl Engine {
             origin,
             landed: false,
             leveled: false,
-            unkept: draft.homes.is_empty(),
+            keeping: if draft.homes.is_empty() { draft.meanwhile } else { Keeping::Homes },
             added: Instant::now(),
         });
         self.observers.markers.set(as_gauge(self.index.len()));
@@ -252,7 +254,7 @@ impl Engine {
             origin: Origin::Foreign,
             landed: false,
             leveled: false,
-            unkept: false,
+            keeping: Keeping::Homes,
             added: Instant::now(),
         });
     }

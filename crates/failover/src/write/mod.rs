@@ -30,7 +30,7 @@ use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
 use crate::flag::Flag;
 use crate::health::Evidence;
-use crate::journal::index::Origin;
+use crate::journal::index::{Keeping, Origin};
 use crate::journal::store::{Draft, Mark};
 
 /// A write of one key, under the key's lock.
@@ -361,9 +361,12 @@ impl Engine {
                 draft.clone()
             } else {
                 // A lone holder cannot keep a marker about itself: this process remembers what may land there, and what that
-                // would replace. It may be kept later by somebody who does not hold the write.
+                // would replace. The former may be kept later by somebody who does not hold the write.
                 let lone = confirmed.without(Mask::only(target)).is_empty();
-                self.draft(&Mark { ambiguous, confirmed: !lone, ..write.mark() }, target)
+                let mark = Mark { ambiguous, confirmed: !lone, ..write.mark() };
+                let private = lone && !ambiguous;
+                let meanwhile = if private { Keeping::Private } else { Keeping::Memory };
+                Draft { meanwhile, ..self.draft(&mark, target) }
             };
             drafts.push(draft);
         }
