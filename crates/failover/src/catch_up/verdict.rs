@@ -100,6 +100,7 @@ fn order(key: &Path, state: &State<'_>, known: &[Known]) -> Order {
 
 /// The newest delete that is known, or that must have happened; and whether it was only inferred.
 fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
+    let all = known;
     let told =
         known.iter().filter(|known| known.marker.delete).map(|known| known.marker.stamp).max();
     // A backend that had confirmed a write, by a marker of its own, and holds nothing now: a later delete was
@@ -125,6 +126,7 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
     let lacks_nothing = |state: &State<'_>| state.complete && !named(state.at, Stamp::new(0, 0));
     let absent = states.iter().filter(|state| state.seen.is_none() && !late(state.at));
     let inferred = absent
+        .clone()
         .flat_map(|state| {
             let certain = lacks_nothing(state);
             let kept = known.iter().filter(move |known| known.homes.has(state.at));
@@ -135,22 +137,37 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
         .map(|known| known.marker.stamp.next())
         .max();
     // Nor does what a marked backend holds come after the tombstone that its keeper has, whatever it is dated: whoever
-    // deleted may have been started again, and dated by a clock that it did not know to be behind.
+    // deleted may have been started again, and dated by a clock that it did not know to be behind. Unless it was
+    // written by somebody who knew of that delete: then what emptied the keeper came after both, and told nobody.
     let buried = known.iter().filter(|known| known.marker.delete && known.marker.acknowledged);
     let buried = buried.filter(|known| {
-        states
-            .iter()
-            .any(|state| state.seen.is_none() && known.homes.has(state.at) && lacks_nothing(state))
+        let keeps = |state: &&State<'_>| known.homes.has(state.at) && lacks_nothing(state);
+        absent.clone().any(|state| keeps(&state))
     });
     let outdated = buried
-        .filter_map(|known| states.iter().find(|state| known.target == Some(state.at)))
-        .filter_map(|state| order(key, state, known).0.map(Stamp::next))
+        .filter_map(|known| {
+            let state = states.iter().find(|state| known.target == Some(state.at))?;
+            (!knew_of(key, state, known.marker.stamp, all)).then_some(state)
+        })
+        .filter_map(|state| order(key, state, all).0.map(Stamp::next))
         .max();
     let inferred = inferred.max(outdated);
     match (told, inferred) {
         (told, Some(inferred)) if told.is_none_or(|told| inferred > told) => (Some(inferred), true),
         (told, _) => (told, false),
     }
+}
+
+/// Whether whoever wrote what a backend holds knew of a delete: it was their own, or their marker names it.
+fn knew_of(key: &Path, state: &State<'_>, delete: Stamp, known: &[Known]) -> bool {
+    let Some((_, Some(tag))) = state.seen else { return false };
+    let own = tag.belongs_to(key) && tag.stamp.writer() == delete.writer() && tag.stamp > delete;
+    let named = |known: &Known| {
+        !known.marker.delete
+            && known.marker.version_stamp() == tag.stamp
+            && known.marker.after.is_some_and(|after| after >= delete)
+    };
+    own || known.iter().any(named)
 }
 
 /// Whether an object was written after its key was deleted, by the provider's clock: an upload that had begun before, or a
@@ -210,3 +227,7 @@ fn is_conflict(
         .any(|marker| marker.after.is_some_and(|after| after >= tag.stamp));
     competing && !superseded
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

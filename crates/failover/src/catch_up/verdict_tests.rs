@@ -1,0 +1,99 @@
+//! What wins, where the simulation found the wrong winner: each test fails without the remedy that it is about.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::backend::Mask;
+use crate::journal::Marker;
+use crate::journal::index::Origin;
+
+fn key() -> Path {
+    Path::from("k")
+}
+
+fn stamp(time: u64) -> Stamp {
+    Stamp::new(time << 16, 1)
+}
+
+/// An object of that version.
+fn object(time: u64) -> (ObjectMeta, Option<VersionTag>) {
+    let meta = ObjectMeta {
+        location: key(),
+        last_modified: SystemTime::UNIX_EPOCH.into(),
+        size: 1,
+        e_tag: None,
+        version: None,
+    };
+    (meta, Some(VersionTag::new(stamp(time), &key(), None)))
+}
+
+/// A durable marker about `target`, kept by the other one of two backends, changed by `change`.
+fn marker(target: usize, time: u64, change: impl FnOnce(&mut Marker)) -> Known {
+    let mut marker = Marker {
+        target: format!("b{target}"),
+        key: key(),
+        delete: false,
+        stamp: stamp(time),
+        version: None,
+        after: None,
+        ambiguous: false,
+        acknowledged: true,
+        confirmed: false,
+        nonce: time,
+    };
+    change(&mut marker);
+    Known {
+        path: marker.path(),
+        marker: Arc::new(marker),
+        target: Some(target),
+        homes: Mask::only(1 - target),
+        origin: Origin::Ended,
+        landed: false,
+        leveled: false,
+        keeping: Keeping::Homes,
+        added: Instant::now(),
+    }
+}
+
+fn verdict(first: Option<u64>, second: Option<u64>, known: &[Known]) -> Settlement {
+    let seen = [first, second].map(|version| version.map(object));
+    let states: Vec<State<'_>> = seen
+        .iter()
+        .enumerate()
+        .map(|(at, seen)| State { at, seen: seen.as_ref(), complete: true })
+        .collect();
+    settle(&key(), &states, known).unwrap()
+}
+
+/// Simulation seed 4755: the early marker of a delete that failed could not be removed, the key was written again, and the
+/// delete landed late on one of the two copies.
+#[test]
+fn delete_that_landed_late_does_not_bury_what_was_written_in_its_knowledge() {
+    let delete = marker(1, 5, |marker| marker.delete = true);
+    let may_land = marker(0, 5, |marker| {
+        (marker.delete, marker.ambiguous, marker.acknowledged) = (true, true, false);
+    });
+    let newer = marker(1, 9, |marker| marker.after = Some(stamp(5)));
+    let found = verdict(None, Some(9), &[delete, may_land, newer]);
+    assert_eq!((found.winner, found.lagging), (Some(1), vec![0]));
+}
+
+/// The same where nobody is left who knows that the delete may still land.
+#[test]
+fn delete_does_not_bury_what_its_own_writer_wrote_later() {
+    let delete = marker(1, 5, |marker| marker.delete = true);
+    assert_eq!(verdict(None, Some(9), &[delete]).winner, Some(1));
+}
+
+/// Whoever was started again may date a delete before the write that it deletes.
+#[test]
+fn tombstone_of_another_process_buries_what_its_keeper_lacks_whatever_the_date() {
+    let delete = marker(1, 5, |marker| {
+        (marker.delete, marker.stamp) = (true, Stamp::new(5 << 16, 2));
+    });
+    let found = verdict(None, Some(9), &[delete]);
+    assert_eq!((found.winner, found.inferred, found.lagging), (None, true, vec![1]));
+}
