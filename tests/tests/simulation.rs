@@ -38,6 +38,7 @@ impl Running for Process {
 fn settings() -> Settings {
     let mut settings = fast();
     settings.settle_rate = 1_000;
+    settings.presence_beat = Duration::from_secs(2);
     settings.catch_up_rate = 10_000;
     settings
 }

@@ -2,6 +2,7 @@
 //! commands do is in `commands`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -160,7 +161,7 @@ pub(crate) struct Journal {
 }
 
 /// What to do with the journal.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum JournalAction {
     /// List the markers: which backend may lack the latest state of which key
     Ls,
@@ -168,6 +169,20 @@ pub(crate) enum JournalAction {
     Replay,
     /// List what was written on two sides at once, and where the loser is kept
     Conflicts,
+    /// Compare the backends key by key, and settle what no marker knows of: after a writer was killed, or a provider
+    /// lost data
+    Mend(Mend),
+}
+
+/// Arguments of `journal mend`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Mend {
+    /// Compare only keys that were written within this time, such as 2h, or that some backend lacks
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "unclean")]
+    pub(crate) since: Option<Duration>,
+    /// Compare only what writers that were killed may have left, as `status` tells it; nothing if there was none
+    #[arg(long)]
+    pub(crate) unclean: bool,
 }
 
 /// Arguments of `providers`.

@@ -31,6 +31,11 @@ impl HybridClock {
         self.wall.unix_millis()
     }
 
+    /// Whose stamps these are.
+    pub(crate) fn writer(&self) -> u64 {
+        self.writer
+    }
+
     /// A new stamp, above all that this clock has made or followed, and above `floor`.
     pub(crate) fn tick(&self, floor: Option<Stamp>) -> Stamp {
         let now = self.wall.unix_millis() << 16;

@@ -24,6 +24,7 @@ use crate::journal::departed::Departed;
 use crate::journal::index::Index;
 use crate::locks::KeyLocks;
 use crate::observe::Observers;
+use crate::presence::Presence;
 use crate::seam::{Randomness, Spawner};
 use crate::settings::Settings;
 use crate::settle::SettleQueue;
@@ -53,6 +54,7 @@ pub(crate) struct Engine {
     pub(crate) settle: SettleQueue,
     pub(crate) compaction: Compaction,
     pub(crate) patience: Patience,
+    pub(crate) presence: Presence,
     pub(crate) conflicts: AtomicU64,
     /// Background work has begun.
     pub(crate) started: AtomicBool,
@@ -113,6 +115,7 @@ impl Engine {
             settle: SettleQueue::default(),
             compaction: Compaction::default(),
             patience: Patience::default(),
+            presence: Presence::default(),
             conflicts: AtomicU64::new(0),
             started: AtomicBool::new(false),
             loaded: Flag::default(),

@@ -7,6 +7,7 @@ use lifeboat_core::{Fault, Stamp};
 use object_store::path::Path;
 
 use crate::health::HealthState;
+use crate::presence::UncleanEnd;
 
 /// Is told what happens. Called from within requests: it must return at once and not block.
 pub trait Observer: Send + Sync + Debug {
@@ -192,6 +193,8 @@ pub enum Event {
         /// How many since the start.
         dropped: u64,
     },
+    /// A writer was killed, or cut off: [`Failover::mend_since`](crate::Failover::mend_since) compares what it may have left.
+    UncleanEnd(UncleanEnd),
     /// The journal at a backend was read for the first time.
     JournalRead {
         /// Whose journal.

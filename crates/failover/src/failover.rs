@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use futures::StreamExt;
 use lifeboat_core::{BlobStore, Identity, RESERVED_PREFIX};
@@ -19,6 +20,7 @@ use crate::error::CutOff;
 use crate::events::Operation;
 use crate::health::Evidence;
 use crate::journal::Marker;
+use crate::presence::UncleanEnd;
 use crate::status::Status;
 
 /// Two or more backends as one store. Cloning is cheap; all clones are one.
@@ -134,8 +136,24 @@ impl Failover {
     /// killed in the middle of a write that it never acknowledged, or a provider that lost data. Costs a listing of each backend and one
     /// request for each key and backend.
     pub async fn mend(&self, prefix: Option<&Path>) -> MendReport {
+        self.mend_since(prefix, SystemTime::UNIX_EPOCH).await
+    }
+
+    /// As [`mend`](Self::mend), but compares only keys that some backend lacks, of which sizes differ, or of which a copy was
+    /// written since then, by a provider's clock: after an [unclean end](Self::unclean_ends). Costs a listing of each backend, and one
+    /// request for each such key and backend. Give a quarter of an hour for clocks.
+    pub async fn mend_since(&self, prefix: Option<&Path>, since: SystemTime) -> MendReport {
         self.engine.confirm_all().await;
-        self.engine.mend(prefix).await
+        self.engine.look_for_writers().await;
+        self.engine.mend(prefix, since).await
+    }
+
+    /// Looks for writers that ended without saying so: they were killed, or are cut off. What they had under way and never
+    /// acknowledged may be at some backends and not at others. Those that ended so short a time ago that they
+    /// may be alive are told later. Changes nothing and begins no background work.
+    pub async fn unclean_ends(&self) -> Vec<UncleanEnd> {
+        self.engine.look_for_writers().await;
+        self.engine.unclean_ends()
     }
 
     /// The versions that lost against others and were kept.
@@ -219,8 +237,11 @@ impl Failover {
             }
         };
         // What is still under way after that has a marker.
-        let _ = timeout(engine.settings.write_deadline, legs).await;
+        let over = timeout(engine.settings.write_deadline, legs).await;
         engine.closed.raise();
+        if over.is_ok() {
+            engine.withdraw().await;
+        }
         sleep(Duration::ZERO).await;
     }
 }

@@ -64,6 +64,11 @@ pub struct Settings {
     /// Writes a marker *before* the data. Costs one request before each write, and covers a process that is
     /// killed between two legs of a write it never acknowledged.
     pub intent: bool,
+    /// How often a process that writes says so, by a small object at each backend that it takes away when it ends: whoever
+    /// comes after a process that was killed knows since when to compare ([`Failover::mend_since`](crate::Failover::mend_since)).
+    /// Costs one request for each backend and beat, another to look for those of others, and the first write waits for it, no longer
+    /// than [`rescue_after`](Self::rescue_after). Zero switches it off; with [`intent`](Self::intent) it is not needed. A day at most.
+    pub presence_beat: Duration,
     /// How many hedges a hundred reads may cost.
     pub hedge_budget_percent: u32,
     /// Bytes of bodies that writes may hold in memory at once; further writes wait.
@@ -99,6 +104,7 @@ impl Default for Settings {
             settle_after: Duration::from_secs(2),
             settle_rate: 50,
             intent: false,
+            presence_beat: Duration::from_mins(1),
             hedge_budget_percent: 5,
             memory: 256 << 20,
             health: HealthSettings::default(),

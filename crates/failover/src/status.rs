@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::catch_up::patience::RefusedKey;
 use crate::engine::Engine;
 use crate::health::HealthState;
+use crate::presence::UncleanEnd;
 
 /// What is known now. Taking it sends nothing; it goes through the index of markers once.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +23,8 @@ pub struct Status {
     pub settle_checks_dropped: u64,
     /// Keys that a backend refuses, so that catch-up cannot bring them to it; the first few.
     pub refused: Vec<RefusedKey>,
+    /// Writers that ended without saying so, as far as this process has looked.
+    pub unclean_ends: Vec<UncleanEnd>,
     /// Settling checks that wait.
     pub settling_checks_pending: bool,
 }
@@ -91,6 +94,7 @@ impl Engine {
             },
             conflicts: self.conflicts.load(Ordering::Acquire),
             refused: self.patience.told(),
+            unclean_ends: self.unclean_ends(),
             settle_checks_dropped: self.settle.dropped(),
             settling_checks_pending: !self.settle.is_empty(),
         }

@@ -11,6 +11,7 @@ mod killed;
 mod lab;
 mod listing;
 mod patience;
+mod presence;
 mod presigned;
 mod reading;
 mod several;

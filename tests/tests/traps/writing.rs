@@ -21,7 +21,7 @@ async fn missed_by_the_first(lab: &Lab) -> Process {
 }
 
 /// A process crashes in an overwrite: b0 has "new", and it is still on its way to b1.
-async fn crash_between_the_legs(lab: &Lab) {
+pub(crate) async fn crash_between_the_legs(lab: &Lab) {
     let process = lab.process(1);
     process.must_put(&key(), "old").await;
     let gate = Gate::new();

@@ -1,15 +1,14 @@
-//! `lifeboat journal`: what backends have missed, bringing it to them, and what was written on two
-//! sides at once.
+//! `lifeboat journal`: what backends have missed, bringing it to them, what was written on two sides at once, and
+//! what no marker knows of.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat::{Error, ErrorKind};
-use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker, RefusedKey};
-
+use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker, MendReport, RefusedKey};
 use serde::Serialize;
 
-use crate::cli::JournalAction;
+use crate::cli::{JournalAction, Mend};
 use crate::context::{Context, failover};
 use crate::exit::{Exit, Failure, Result, to_text};
 use crate::output::{Table, escape, print_document, print_line, print_record, print_text, say};
@@ -28,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Pause between two passes.
 const PASS_EVERY: Duration = Duration::from_secs(1);
 
-/// Does one of the three.
+/// Does one of them.
 pub(crate) async fn run(context: &Context, action: JournalAction) -> Result {
     let fleet = context.fleet()?;
     for (_, error) in fleet.failures() {
@@ -39,6 +38,7 @@ pub(crate) async fn run(context: &Context, action: JournalAction) -> Result {
         JournalAction::Ls => list(context, &failover).await,
         JournalAction::Replay => replay(context, &failover).await,
         JournalAction::Conflicts => conflicts(context, &failover).await,
+        JournalAction::Mend(arguments) => mend(context, &failover, &arguments).await,
     };
     failover.close().await;
     result
@@ -235,6 +235,52 @@ async fn conflicts(context: &Context, failover: &Failover) -> Result {
         ]);
     }
     print_text(&table.render())
+}
+
+/// How far the clocks of a writer and of a provider may be apart: Amazon and Azure refuse what is off by more.
+const CLOCKS: Duration = Duration::from_mins(15);
+
+async fn mend(context: &Context, failover: &Failover, arguments: &Mend) -> Result {
+    let now = SystemTime::now();
+    let since = if arguments.unclean {
+        let ends = failover.unclean_ends().await;
+        let Some(first) = ends.iter().map(|end| end.since_unix_ms).min() else {
+            return match away(failover) {
+                away if away.is_empty() => print_mended(context, &MendReport::default()),
+                away => Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("not known whether a writer was killed: away: {}", away.join(", ")),
+                )
+                .with_remedy("repeat it when they are back")
+                .into()),
+            };
+        };
+        SystemTime::UNIX_EPOCH + Duration::from_millis(first).saturating_sub(CLOCKS)
+    } else {
+        arguments.since.and_then(|ago| now.checked_sub(ago)).unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    let report = failover.mend_since(None, since).await;
+    print_mended(context, &report)?;
+    let whole = report.unreachable.is_empty() && report.mended == report.different;
+    if whole { Ok(()) } else { Err(Failure::Reported(Exit::Unavailable)) }
+}
+
+fn print_mended(context: &Context, report: &MendReport) -> Result {
+    if context.output.json {
+        return print_document(report);
+    }
+    let MendReport { compared, different, mended, bytes, unreachable, .. } = report;
+    let mut text = format!(
+        "{compared} keys compared, {different} differed, {mended} mended, {} written",
+        human_size(*bytes)
+    );
+    if different > mended {
+        text += "; what still differs is being written, or waits for a backend: repeat it";
+    }
+    if !unreachable.is_empty() {
+        text += &format!("; not compared: {}", unreachable.join(", "));
+    }
+    print_line(&text)
 }
 
 /// No backend could be asked.

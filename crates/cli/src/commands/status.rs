@@ -1,11 +1,11 @@
 //! `lifeboat status`: how the configured backends are, and what they have missed.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use lifeboat::{BlobStore, Error, Fleet, Probe, transfer::describe};
-use lifeboat_failover::{BackendStatus, Failover, JournalStatus, Status};
+use lifeboat_failover::{BackendStatus, Failover, JournalStatus, Status, UncleanEnd};
 use object_store::path::Path;
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +45,8 @@ pub(crate) async fn run(context: &Context, arguments: &cli::Status) -> Result {
 struct Snapshot {
     backends: Vec<Backend>,
     journal: Journal,
+    /// Writers that were killed, or are cut off.
+    unclean_ends: Vec<UncleanEnd>,
 }
 
 #[derive(Serialize)]
@@ -83,15 +85,16 @@ struct Journal {
 impl Snapshot {
     async fn take(fleet: &Fleet, failover: &Failover) -> Self {
         // Journals that cannot be read are told with the backends; nothing is changed by looking.
-        let (probes, _) = tokio::join!(
+        let (probes, _, unclean_ends) = tokio::join!(
             join_all(fleet.names().map(|name| probe(fleet, name))),
-            failover.journal()
+            failover.journal(),
+            failover.unclean_ends()
         );
         let Status { backends, journal, .. } = failover.status();
         let journal = Journal::new(&journal, &backends);
         let backends = backends.into_iter().zip(probes);
         let backends = backends.map(|(status, probe)| Backend::new(status, probe)).collect();
-        Self { backends, journal }
+        Self { backends, journal, unclean_ends }
     }
 
     fn show(&self, context: &Context, watch: bool) -> Result {
@@ -130,7 +133,26 @@ impl Snapshot {
         }
         let failures = self.backends.iter().filter_map(|backend| backend.failure.as_ref());
         let failures = failures.map(|failure| format!("{}\n", escape(&message(failure))));
-        table.render() + &failures.collect::<String>() + &self.journal.in_words()
+        table.render()
+            + &failures.collect::<String>()
+            + &self.journal.in_words()
+            + &self.ends_in_words()
+    }
+
+    /// Nothing if every writer ended as it should.
+    fn ends_in_words(&self) -> String {
+        let Some(first) = self.unclean_ends.iter().map(|end| end.since_unix_ms).min() else {
+            return String::new();
+        };
+        let since = SystemTime::UNIX_EPOCH + Duration::from_millis(first);
+        let count = match self.unclean_ends.len() {
+            1 => "1 writer".to_owned(),
+            count => format!("{count} writers"),
+        };
+        format!(
+            "unclean ends: {count} since {}: `lifeboat journal mend --unclean` compares what they may have left\n",
+            humantime::format_rfc3339_seconds(since)
+        )
     }
 
     /// What the backends that do not answer failed of.

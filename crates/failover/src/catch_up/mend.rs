@@ -1,13 +1,14 @@
 //! Mending: comparing all backends key by key. Needed only where no marker can know of a difference: after a
 //! process was killed in the middle of a write that it never acknowledged, or after a provider lost data.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::{StreamExt, future, stream};
 use lifeboat_core::is_reserved;
 use object_store::path::Path;
-use object_store::{ObjectStore, Result};
+use object_store::{ObjectMeta, ObjectStore, Result};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,6 +22,49 @@ use crate::journal::store::Mark;
 
 /// Keys compared at once.
 const AT_ONCE: usize = 16;
+
+/// What all backends list of one key.
+#[derive(Debug)]
+struct Entry {
+    copies: usize,
+    size: u64,
+    sizes_differ: bool,
+    newest: DateTime,
+}
+
+/// When something was written, as listings say it.
+type DateTime = chrono::DateTime<chrono::Utc>;
+
+/// What all backends list.
+#[derive(Debug, Default)]
+struct Listed {
+    keys: BTreeMap<Path, Entry>,
+    backends: usize,
+}
+
+impl Listed {
+    fn add(&mut self, object: ObjectMeta) {
+        let ObjectMeta { location, size, last_modified, .. } = object;
+        let entry = self.keys.entry(location).or_insert(Entry {
+            copies: 0,
+            size,
+            sizes_differ: false,
+            newest: last_modified,
+        });
+        entry.copies += 1;
+        entry.sizes_differ |= entry.size != size;
+        entry.newest = entry.newest.max(last_modified);
+    }
+
+    /// Those that may differ, if nothing that was written before `since` does otherwise than by what listings show.
+    fn doubtful(self, since: DateTime) -> Vec<Path> {
+        let Self { keys, backends } = self;
+        let doubtful = keys.into_iter().filter(|(_, entry)| {
+            entry.copies < backends || entry.sizes_differ || entry.newest >= since
+        });
+        doubtful.map(|(key, _)| key).collect()
+    }
+}
 
 /// What mending found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -41,18 +85,25 @@ pub struct MendReport {
 impl Engine {
     /// Compares every key under `prefix` at all backends. What differs is looked at again when no write can be on its
     /// way any more, and only then mended.
-    pub(crate) async fn mend(self: &Arc<Self>, prefix: Option<&Path>) -> MendReport {
+    pub(crate) async fn mend(
+        self: &Arc<Self>,
+        prefix: Option<&Path>,
+        since: SystemTime,
+    ) -> MendReport {
         let mut report = MendReport::default();
-        let mut keys = BTreeSet::new();
+        let unix = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ends = self.ends_since(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
+        let mut found = Listed::default();
         for backend in &self.backends {
-            match self.keys_at(backend.at, prefix).await {
-                Ok(more) => keys.extend(more),
+            match self.list_at(backend.at, prefix, &mut found).await {
+                Ok(()) => found.backends += 1,
                 Err(error) => {
                     self.judge(backend.at, Operation::CatchUp, &error).await;
                     report.unreachable.push(backend.id.clone());
                 }
             }
         }
+        let keys = found.doubtful(since.into());
         report.compared = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         let comparing = stream::iter(keys)
             .map(|key| async move { self.differs(&key).await.map(|since| (key, since)) })
@@ -71,20 +122,23 @@ impl Engine {
             report.mended += u64::from(level);
             report.bytes += bytes;
         }
+        // What somebody is writing now is not what they left behind.
+        if prefix.is_none() && report.unreachable.is_empty() {
+            self.forget_writers(ends).await;
+        }
         report
     }
 
-    async fn keys_at(&self, at: usize, prefix: Option<&Path>) -> Result<BTreeSet<Path>> {
-        let mut keys = BTreeSet::new();
+    async fn list_at(&self, at: usize, prefix: Option<&Path>, found: &mut Listed) -> Result<()> {
         let mut listing = self.backends[at].store.list(prefix);
         let stall = self.settings.stall_deadline;
         loop {
             let next = timeout(stall, listing.next()).await;
             let next = next.map_err(|_| CutOff(stall).into_error())?;
-            let Some(object) = next else { return Ok(keys) };
-            let key = object?.location;
-            if !is_reserved(&key) {
-                keys.insert(key);
+            let Some(object) = next else { return Ok(()) };
+            let object = object?;
+            if !is_reserved(&object.location) {
+                found.add(object);
             }
         }
     }

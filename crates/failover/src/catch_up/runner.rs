@@ -47,6 +47,9 @@ impl Engine {
         if self.settings.settle_check && self.backends.len() > 1 {
             self.spawn(Arc::clone(self).run_settling());
         }
+        if !self.settings.presence_beat.is_zero() && self.backends.len() > 1 {
+            self.spawn(Arc::clone(self).run_presence());
+        }
         for backend in &self.backends {
             self.spawn(Arc::clone(self).run_probes(Arc::clone(backend)));
             if backend.awaits_confirmation() {

@@ -34,6 +34,7 @@ impl Engine {
         mut body: Body,
         mode: PutMode,
     ) -> Result<Done> {
+        let _writing = self.begin_writing().await;
         write.operation = Operation::ConditionalPut;
         let mut passed = Mask::NONE;
         // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.

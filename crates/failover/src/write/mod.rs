@@ -158,6 +158,7 @@ impl Engine {
 
     /// Writes by the rule. The key's lock is held by the caller.
     pub(crate) async fn fan_out(self: &Arc<Self>, mut write: Write) -> Result<Done> {
+        let _writing = self.begin_writing().await;
         let until = self.bound_of(&write);
         let decided: Mask = write.decided.iter().map(|(at, _)| *at).collect();
         let dirt = self.index.dirt(&write.key).unwrap_or_default();

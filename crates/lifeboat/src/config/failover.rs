@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "catch_up_rate",
     "settle_check",
     "intent",
+    "presence_beat",
     "hedge_budget_percent",
     "memory_mib",
 ];
@@ -48,6 +49,7 @@ pub(super) fn settings(source: Source<'_>, table: &DeTable<'_>) -> Result<Settin
         ("settling", &mut settings.settling),
         ("journal_poll", &mut settings.journal_poll),
         ("quarantine", &mut settings.quarantine),
+        ("presence_beat", &mut settings.presence_beat),
     ];
     for (key, field) in durations {
         if let Some(duration) = reader.duration(key, LONGEST)? {

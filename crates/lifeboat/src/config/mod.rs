@@ -38,7 +38,7 @@
 //! | key | value |
 //! |---|---|
 //! | `min_copies`, `catch_up_rate`, `hedge_budget_percent`, `memory_mib` | a number |
-//! | `slow_after`, `read_deadline`, `write_deadline`, `attempt_deadline`, `settling`, `journal_poll`, `quarantine` | a duration |
+//! | `slow_after`, `read_deadline`, `write_deadline`, `attempt_deadline`, `settling`, `journal_poll`, `quarantine`, `presence_beat` | a duration |
 //! | `settle_check`, `intent` | `true` or `false` |
 //! | `conditional_writes`, `stale_reads` | `"refuse"`, or `"active"` and `"serve"` |
 //! | `failback` | `"auto"` or `"manual"` |
