@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lifeboat_core::{BlobStore, Class, Fault, Support, Verdict};
+use lifeboat_core::{BlobStore, Fault, Support};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -104,6 +104,10 @@ pub(crate) struct Backend {
     journal_heard: Mutex<Option<Instant>>,
     /// Answers so far, and when the last came in: evidence that a refusal concerns one key only.
     answers: AtomicU64,
+    /// What a probe said when it was in doubt whether it serves at all.
+    pub(crate) doubted: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    /// When it was last too slow, and how often it had answered by then.
+    slow: Mutex<Option<(Instant, u64)>>,
     pub(crate) confirming: Confirming,
 }
 
@@ -139,6 +143,8 @@ impl Backend {
             journal_read: AtomicBool::new(false),
             journal_heard: Mutex::new(None),
             answers: AtomicU64::new(0),
+            doubted: tokio::sync::Mutex::default(),
+            slow: Mutex::default(),
             confirming: Confirming::default(),
         }
     }
@@ -213,22 +219,26 @@ impl Backend {
         self.outrun.load(Ordering::Acquire)
     }
 
-    /// It failed with `error`; says how it is judged.
-    pub(crate) fn failed(&self, operation: Operation, error: &object_store::Error) -> Verdict {
-        let verdict = self.store.classify(error);
-        match verdict.class {
-            Class::Fault(fault) => self.fault(operation, fault, verdict.retry_after),
-            // Our own doing, or not yet known to be about the backend.
-            Class::Cancelled | Class::Denied => {}
-            _ => self.answered(),
-        }
-        verdict
+    /// Tells of a failure that is no evidence against it.
+    pub(crate) fn told(&self, operation: Operation, class: Fault) {
+        self.observers.tell(|| Event::Fault { backend: self.id.clone(), operation, class });
+    }
+
+    /// It gave no sign in time.
+    pub(crate) fn was_slow(&self) {
+        let now = (Instant::now(), self.answers());
+        *self.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether it gave no sign in time within the last `window`, and has not answered since.
+    pub(crate) fn is_slow_within(&self, window: Duration) -> bool {
+        let slow = *self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        slow.is_some_and(|(at, answers)| at.elapsed() < window && answers == self.answers())
     }
 
     /// It failed in this way.
     pub(crate) fn fault(&self, operation: Operation, fault: Fault, pause: Option<Duration>) {
-        let class = fault;
-        self.observers.tell(|| Event::Fault { backend: self.id.clone(), operation, class });
+        self.told(operation, fault);
         self.observe(Evidence::Failed(fault, pause), fault_in_words(fault));
     }
 

@@ -138,6 +138,9 @@ impl FailoverBuilder {
                 return wrong(message, "versions are told apart by it; choose another backend");
             }
         }
+        if let Some((name, remedy)) = self.settings.out_of_bounds() {
+            return wrong(format!("`{name}` is out of its bounds"), remedy);
+        }
         if self.settings.min_copies == 0 || self.settings.min_copies > count {
             let message =
                 format!("min_copies = {} with {count} backends", self.settings.min_copies);

@@ -17,7 +17,7 @@ use crate::error::describe;
 use crate::flag::Flag;
 
 /// Bound on one confirmation: some sixteen small requests one after the other, with four seconds for each.
-const BOUND: Duration = Duration::from_mins(1);
+pub(crate) const BOUND: Duration = Duration::from_mins(1);
 /// How long a backend has answered before it is asked in the background: a process that is over by then needs no
 /// answer, and would leave the small objects behind with which it asks.
 const GRACE: Duration = Duration::from_secs(1);

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use lifeboat_core::{Class, Fault, Stamp, Verdict};
 use object_store::path::Path;
 use object_store::{Error, Result};
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::backend::{Backend, Mask};
 use crate::catch_up::patience::Patience;
@@ -22,6 +23,7 @@ use crate::health::{Evidence, HealthState};
 use crate::journal::compaction::Compaction;
 use crate::journal::departed::Departed;
 use crate::journal::index::Index;
+use crate::journal::store::LongKeys;
 use crate::locks::KeyLocks;
 use crate::observe::Observers;
 use crate::presence::Presence;
@@ -46,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) still: Stillness,
     pub(crate) hedges: TokenBudget,
     pub(crate) retries: TokenBudget,
+    /// Turns of those who copy what was read elsewhere.
+    pub(crate) filling: Arc<Semaphore>,
     /// Bytes of bodies, in KiB.
     pub(crate) memory: Arc<Semaphore>,
     /// The same for catch-up and copies, which take it under a key's lock: writes take theirs before, and two orders of
@@ -55,6 +59,7 @@ pub(crate) struct Engine {
     pub(crate) compaction: Compaction,
     pub(crate) patience: Patience,
     pub(crate) presence: Presence,
+    pub(crate) long_keys: LongKeys,
     pub(crate) conflicts: AtomicU64,
     /// Background work has begun.
     pub(crate) started: AtomicBool,
@@ -83,6 +88,8 @@ const MOST_AHEAD: usize = 10_000;
 
 /// Probes that decide whether a refusal is about one key or about us.
 const LOCK_LOOKS: usize = 3;
+/// How long what a probe said about a backend in doubt holds: requests come in crowds, and so do refusals.
+const DOUBT_LASTS: Duration = Duration::from_secs(1);
 
 impl Engine {
     #[allow(clippy::too_many_arguments, reason = "called once, by the builder")]
@@ -100,6 +107,7 @@ impl Engine {
         Self {
             hedges: TokenBudget::new(settings.hedge_budget_percent),
             retries: TokenBudget::new(RETRY_PERCENT),
+            filling: Arc::new(Semaphore::new(settings.catch_up_concurrency.clamp(1, 1 << 10))),
             memory: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
             memory_under_lock: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
             backends,
@@ -116,6 +124,7 @@ impl Engine {
             compaction: Compaction::default(),
             patience: Patience::default(),
             presence: Presence::default(),
+            long_keys: LongKeys::default(),
             conflicts: AtomicU64::new(0),
             started: AtomicBool::new(false),
             loaded: Flag::default(),
@@ -175,25 +184,52 @@ impl Engine {
         receiver.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Judges a failure at a backend, and takes it as evidence. A refusal is put to a probe: only a backend that
-    /// refuses everything has lost our identity.
+    /// Judges a failure at a backend, and takes it as evidence. What may be about one key only, or is of a kind that nobody
+    /// knows, is put to a probe: only a backend that refuses everything has lost our identity.
     pub(crate) async fn judge(&self, at: usize, operation: Operation, error: &Error) -> Verdict {
         let backend = &self.backends[at];
-        let verdict = backend.failed(operation, error);
-        if verdict.class != Class::Denied {
-            return verdict;
+        let verdict = backend.store.classify(error);
+        match verdict.class {
+            Class::Denied if self.is_out(backend, LOCK_LOOKS).await => {
+                backend.fault(operation, Fault::IdentityLost, None);
+                return Verdict::fault(Fault::IdentityLost, verdict.effect);
+            }
+            Class::Denied => backend.refused(),
+            Class::Fault(fault) if verdict.certain => {
+                // The one who is slow with everybody is ourselves, or our network.
+                if fault == Fault::Slow && self.are_all_slow(at) {
+                    backend.told(operation, fault);
+                } else {
+                    backend.fault(operation, fault, verdict.retry_after);
+                }
+            }
+            Class::Fault(fault) if self.is_out(backend, 1).await => {
+                backend.fault(operation, fault, verdict.retry_after);
+            }
+            Class::Fault(fault) => backend.told(operation, fault),
+            // Our own doing.
+            Class::Cancelled => {}
+            _ => backend.answered(),
         }
-        if self.is_locked_out(backend).await {
-            backend.fault(operation, Fault::IdentityLost, None);
-            return Verdict::fault(Fault::IdentityLost, verdict.effect);
-        }
-        backend.refused();
         verdict
     }
 
-    async fn is_locked_out(&self, backend: &Backend) -> bool {
+    /// Whether a backend refuses its probe as well. Those who ask at the same moment share one answer.
+    async fn is_out(&self, backend: &Backend, looks: usize) -> bool {
+        let mut last = backend.doubted.lock().await;
+        if let Some((at, out)) = *last
+            && at.elapsed() < DOUBT_LASTS
+        {
+            return out;
+        }
+        let out = self.refuses_probes(backend, looks).await;
+        *last = Some((Instant::now(), out));
+        out
+    }
+
+    async fn refuses_probes(&self, backend: &Backend, looks: usize) -> bool {
         // What was under way when the lock fell may still be answered: then the probe is sent once more.
-        for _ in 0..LOCK_LOOKS {
+        for _ in 0..looks {
             let answers = backend.answers();
             // A probe that never worked says nothing, unless nothing else ever worked either.
             if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 && answers > 0 {
@@ -207,6 +243,14 @@ impl Engine {
             }
         }
         false
+    }
+
+    /// Whether every backend that requests are sent to has been slow a moment ago, and none has answered since.
+    fn are_all_slow(&self, at: usize) -> bool {
+        self.backends[at].was_slow();
+        let window = self.settings.health.window;
+        let in_use = self.backends.iter().filter(|backend| backend.is_in_use());
+        self.backends.len() > 1 && in_use.into_iter().all(|backend| backend.is_slow_within(window))
     }
 
     /// Asks an ejected backend whether it serves, once.
@@ -245,6 +289,12 @@ impl Engine {
         self.remember_ahead(key, stamp);
     }
 
+    /// Keys that are remembered with a stamp too far ahead.
+    pub(crate) fn keys_dated_ahead(&self) -> u64 {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        u64::try_from(ahead.len()).unwrap_or(u64::MAX)
+    }
+
     fn remember_ahead(&self, key: &Path, stamp: Stamp) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if ahead.len() >= MOST_AHEAD {
@@ -269,6 +319,23 @@ impl Engine {
             self.remember_ahead(key, stamp);
         }
         stamp
+    }
+
+    /// Waits until the legs of acknowledged writes have ended. False if they take longer than a write may: what is still
+    /// under way then has a marker.
+    pub(crate) async fn legs_end(&self) -> bool {
+        let legs = async {
+            loop {
+                let mut ended = std::pin::pin!(self.leg_ended.notified());
+                // Registered before the look, so that no end is missed between the two.
+                ended.as_mut().enable();
+                if self.legs.load(Ordering::Acquire) == 0 {
+                    break;
+                }
+                ended.await;
+            }
+        };
+        timeout(self.settings.write_deadline, legs).await.is_ok()
     }
 
     /// Waits until background work should end.

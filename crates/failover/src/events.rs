@@ -124,11 +124,11 @@ pub enum Event {
         /// Bytes delivered before.
         offset: u64,
     },
-    /// A request was answered.
+    /// A request to a backend ended: of a read, each attempt that was waited for; of a write, the leg of each backend.
     Served {
         /// What was asked.
         operation: Operation,
-        /// Who answered; for a write, the first that confirmed.
+        /// Who answered, or did not.
         backend: String,
         /// From the call to the answer.
         latency: Duration,

@@ -1,7 +1,6 @@
 //! The handle that applications hold.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use futures::StreamExt;
@@ -26,17 +25,31 @@ use crate::status::Status;
 /// Two or more backends as one store. Cloning is cheap; all clones are one.
 ///
 /// Background work (probes, reading journals, catch-up) begins with the first request, or with [`start`](Self::start).
+///
+/// When the last clone is dropped, background work ends; writes that are under way go on. [`close`](Self::close) also waits for those.
 #[derive(Debug, Clone)]
 pub struct Failover {
     pub(crate) engine: Arc<Engine>,
     pub(crate) identity: Identity,
+    /// Held by all clones.
+    _last: Arc<LastHandle>,
+}
+
+/// Ends background work when it is dropped: the tasks hold the engine, and would go on for ever.
+#[derive(Debug)]
+struct LastHandle(Arc<Engine>);
+
+impl Drop for LastHandle {
+    fn drop(&mut self) {
+        self.0.closed.raise();
+    }
 }
 
 /// A version that lost against another one and was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
-    /// The object.
+    /// The object. A key of more than 880 bytes is cut there, and ends in its hash.
     pub key: Path,
     /// Where the loser is.
     pub kept_at: Path,
@@ -76,7 +89,8 @@ impl Failover {
     pub(crate) fn over(engine: Arc<Engine>) -> Self {
         let ids: Vec<&str> = engine.backends.iter().map(|backend| &*backend.id).collect();
         let identity = Identity::new("failover", "", ids.join("+"));
-        Self { engine, identity }
+        let last = Arc::new(LastHandle(Arc::clone(&engine)));
+        Self { engine, identity, _last: last }
     }
 
     /// Begins background work now. Must be called within a tokio runtime.
@@ -225,21 +239,9 @@ impl Failover {
     /// Ends background work, after the legs of acknowledged writes have ended or their bound has passed.
     pub async fn close(&self) {
         let engine = &self.engine;
-        let legs = async {
-            loop {
-                let mut ended = std::pin::pin!(engine.leg_ended.notified());
-                // Registered before the look, so that no end is missed between the two.
-                ended.as_mut().enable();
-                if engine.legs.load(Ordering::Acquire) == 0 {
-                    break;
-                }
-                ended.await;
-            }
-        };
-        // What is still under way after that has a marker.
-        let over = timeout(engine.settings.write_deadline, legs).await;
+        let over = engine.legs_end().await;
         engine.closed.raise();
-        if over.is_ok() {
+        if over {
             engine.withdraw().await;
         }
         sleep(Duration::ZERO).await;

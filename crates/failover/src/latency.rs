@@ -13,10 +13,12 @@ pub(crate) enum ReadKind {
     /// Everything else that returns a body.
     Get,
     List,
+    /// All pages of one level of a listing.
+    Level,
 }
 
 /// Number of kinds.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 /// A range up to this size is a small one: its time is dominated by the round trip.
 pub(crate) const SMALL: u64 = 256 << 10;
 
@@ -59,6 +61,7 @@ impl Latencies {
             ReadKind::SmallRange => &self.0[1],
             ReadKind::Get => &self.0[2],
             ReadKind::List => &self.0[3],
+            ReadKind::Level => &self.0[4],
         }
     }
 

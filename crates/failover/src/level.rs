@@ -96,7 +96,7 @@ impl Engine {
             let store = Arc::clone(&backend.store);
             async move { store.list_with_delimiter(prefix).await }
         };
-        let ask = |choice| self.read(Operation::List, ReadKind::List, None, choice, call);
+        let ask = |choice| self.read(Operation::List, ReadKind::Level, None, choice, call);
         let complete: Mask =
             self.backends.iter().filter(|backend| is_complete(backend)).map(|b| b.at).collect();
         let in_use = self.in_use();

@@ -55,6 +55,26 @@
 //! - A process that starts while a backend is down cannot read that backend's journal:
 //!   [`BackendStatus::journal_read`] says so, and reads are served from what is there.
 //!
+//! # What is told
+//!
+//! An [`Observer`] is told typed [`Event`]s, [`Failover::status`] is a snapshot, each operation is a `tracing` span (target
+//! `lifeboat_failover`, level debug, with `operation`, `key` and the `backend` that served), and these numbers go through the `metrics`
+//! facade. Its handles are made when a failover is built: install the recorder before.
+//!
+//! | name | kind | labels | meaning |
+//! |---|---|---|---|
+//! | `lifeboat_requests_total` | counter | backend, operation, outcome | requests to a backend: `ok`, `refused` (not found, a condition, denied) or `failed` |
+//! | `lifeboat_request_seconds` | histogram | backend, operation | from the call to the answer |
+//! | `lifeboat_health` | gauge | backend | 0 serving, 1 suspect, 2 ejected, 3 probing |
+//! | `lifeboat_journal_markers` | gauge | | markers known |
+//! | `lifeboat_journal_oldest_seconds` | gauge | | age of the oldest marker |
+//! | `lifeboat_behind_keys` | gauge | backend | keys of which it may lack the latest version |
+//! | `lifeboat_behind_bytes` | gauge | backend | bytes of those, as far as their markers say |
+//! | `lifeboat_catch_up_keys_total` | counter | backend | keys brought up to date |
+//! | `lifeboat_catch_up_bytes_total` | counter | backend | bytes written by catch-up |
+//! | `lifeboat_hedges_total` | counter | outcome | hedges `fired` and `won` |
+//! | `lifeboat_conflicts_total` | counter | | versions kept as conflicts |
+//!
 //! # Cancel safety
 //!
 //! Reads may be dropped at any time. A write, a delete, a copy and a completion run to their end in the background when

@@ -14,6 +14,7 @@ use lifeboat_core::{Effect, RESERVED_PREFIX, is_reserved};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, Result};
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument, Span};
 
 use crate::backend::{Backend, Mask};
 use crate::engine::Engine;
@@ -22,6 +23,7 @@ use crate::etag::label;
 use crate::events::{Event, Operation};
 use crate::health::Evidence;
 use crate::latency::ReadKind;
+use crate::observe::{BACKEND, Outcome, span};
 
 /// Overlaid keys looked up at once.
 pub(crate) const AT_ONCE: usize = 16;
@@ -42,6 +44,10 @@ struct Listing {
     failures: Vec<(usize, Error)>,
     /// The backend was given up sooner than any deadline, because another one can be asked.
     late: bool,
+    /// Those that were given up so. They are asked again, and waited for, if nobody else can list.
+    hurried: Mask,
+    /// Those of them that nobody has stood in for so far.
+    outrun: Mask,
     began: Instant,
 }
 
@@ -59,6 +65,8 @@ struct Source {
     /// The last entry was one of our own: the rest of them are skipped where a page ends.
     private: bool,
     fresh: bool,
+    /// It is waited for: nobody else can list what it lists.
+    patient: bool,
 }
 
 impl Engine {
@@ -79,10 +87,14 @@ impl Engine {
             more: Mask::NONE,
             failures: Vec::new(),
             late: false,
+            hurried: Mask::NONE,
+            outrun: Mask::NONE,
             began: Instant::now(),
         };
         // Boxed, so that not the whole of it is moved for each entry.
-        stream::try_unfold(Box::new(listing), Listing::step).boxed()
+        let span = span(Operation::List, prefix);
+        let step = move |listing: Box<Listing>| listing.step().instrument(span.clone());
+        stream::try_unfold(Box::new(listing), step).boxed()
     }
 
     fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
@@ -152,7 +164,9 @@ impl Listing {
         let at = if joining { self.more.iter().next() } else { self.choose() };
         let Some(at) = at else { return Err(self.give_up()) };
         self.more.clear(at);
+        let again = self.asked.has(at);
         self.asked.set(at);
+        self.hurried.clear(at);
         let backend = &engine.backends[at];
         if !joining && !is_complete(backend) {
             // What one lacks another may have: all are joined, and one that is missing makes it incomplete.
@@ -188,6 +202,7 @@ impl Listing {
             ahead: None,
             private: false,
             fresh: true,
+            patient: again || !is_complete(backend),
         });
         Ok(true)
     }
@@ -211,11 +226,15 @@ impl Listing {
     /// The complete backend with the fewest dirty keys; the first of equals.
     fn choose(&self) -> Option<usize> {
         let engine = &self.engine;
-        let last_resort = engine.in_use();
+        let in_use = engine.in_use();
+        let fresh = in_use.without(self.asked);
+        // Nobody else is left: those that were given up early are asked again.
+        let hurried: Mask = in_use.iter().filter(|at| self.hurried.has(*at)).collect();
+        let among = if fresh.is_empty() { hurried } else { fresh };
         engine
             .backends
             .iter()
-            .filter(|backend| !self.asked.has(backend.at) && last_resort.has(backend.at))
+            .filter(|backend| among.has(backend.at))
             .min_by_key(|backend| {
                 let dirty = engine.dirty_at(backend.at, self.prefix.as_ref()).len();
                 let suspect = backend.state() != crate::health::HealthState::Serving;
@@ -256,6 +275,9 @@ impl Listing {
                 backend.answered();
                 backend.latencies.record(ReadKind::List, began.elapsed());
                 source.fresh = false;
+                for slow in std::mem::take(&mut self.outrun).without(Mask::only(source.at)).iter() {
+                    self.engine.backends[slow].observe(Evidence::Outrun, "its listings are late");
+                }
             }
             match entry {
                 Some(Err(error)) => return Err(error),
@@ -293,7 +315,7 @@ impl Listing {
         let others = self.engine.in_use().without(self.asked);
         let latencies = &self.engine.backends[source.at].latencies;
         match latencies.percentiles(ReadKind::List) {
-            _ if others.is_empty() => settings.attempt_deadline,
+            _ if others.is_empty() || source.patient => settings.attempt_deadline,
             Some((_, p99)) => settings.rescue_after.max(p99 * 4).min(settings.attempt_deadline),
             None => settings.rescue_after,
         }
@@ -322,7 +344,8 @@ impl Listing {
         if let Some(source) = &self.source {
             let id = &self.engine.backends[source.at].id;
             let took = self.began.elapsed();
-            self.engine.observers.served(source.at, id, Operation::List, took, true);
+            self.engine.observers.answered(source.at, id, Operation::List, took, Outcome::Ok);
+            Span::current().record(BACKEND, &**id);
         }
     }
 
@@ -330,8 +353,8 @@ impl Listing {
     async fn failed(&mut self, error: Error) -> Result<()> {
         let Some(source) = self.source.take() else { return Err(error) };
         if std::mem::take(&mut self.late) {
-            let backend = &self.engine.backends[source.at];
-            backend.observe(Evidence::Outrun, "its listings are late");
+            self.hurried.set(source.at);
+            self.outrun.set(source.at);
         } else if !self.engine.judge(source.at, Operation::List, &error).await.is_fault() {
             return Err(error);
         }

@@ -21,18 +21,17 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
     coalesce_ranges,
 };
+use tracing::Instrument;
 
 use crate::Failover;
-use crate::backend::Backend;
 use crate::body;
 use crate::engine::Engine;
-use crate::error::{FailoverError, Reason};
+use crate::error::{FailoverError, Reason, within};
 use crate::etag::label;
 use crate::events::Operation;
 use crate::health::HealthState;
 use crate::journal::index::Dirt;
-use crate::latency::ReadKind;
-use crate::read::Choice;
+use crate::observe::span;
 use crate::write::put::strip;
 
 /// Gaps up to this size between ranges are read rather than asked for separately: 1 MiB, as in `object_store`.
@@ -80,7 +79,9 @@ impl ObjectStore for Failover {
         check_key(location)?;
         let engine = Arc::clone(self.awake().await);
         let (task, key) = (Arc::clone(&engine), location.clone());
-        engine.detached(async move { task.put(key, payload, options).await }).await
+        let span = span(Operation::Put, Some(location));
+        let put = async move { task.put(key, payload, options).await };
+        engine.detached(put.instrument(span)).await
     }
 
     async fn put_multipart_opts(
@@ -90,12 +91,16 @@ impl ObjectStore for Failover {
     ) -> Result<Box<dyn MultipartUpload>> {
         check_key(location)?;
         let engine = self.awake().await;
-        Ok(Box::new(engine.begin_upload(location.clone(), options).await?))
+        let span = span(Operation::Multipart, Some(location));
+        Ok(Box::new(engine.begin_upload(location.clone(), options).instrument(span).await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let engine = self.awake().await;
-        let served = engine.get_raw(location, options).await?;
+        let operation = if options.head { Operation::Head } else { Operation::Get };
+        let span = span(operation, Some(location));
+        let served = engine.get_raw(location, options).instrument(span).await?;
+        engine.read_through(location, served.missed);
         let backend = &engine.backends[served.at];
         let mut result = served.result;
         let tag = strip(&mut result.attributes);
@@ -112,18 +117,7 @@ impl ObjectStore for Failover {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let engine = self.awake().await;
-        if engine.index.dirt(location).is_none() {
-            let call = |backend: &Backend| {
-                let store = Arc::clone(&backend.store);
-                async move { store.get_ranges(location, ranges).await }
-            };
-            let kind = ReadKind::Get;
-            let choice = Choice::among(engine.all());
-            let served = engine.read(Operation::Get, kind, Some(location), choice, call).await?;
-            return Ok(served.result);
-        }
-        // Each range proves by its stamp that it is of the latest version.
+        // Each range is a read like any other: it is of the latest version, and its body goes on elsewhere when it breaks.
         let fetch = |range: Range<u64>| async move {
             let options =
                 GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
@@ -155,14 +149,17 @@ impl ObjectStore for Failover {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.awake().await.list_level(prefix).await
+        let span = span(Operation::List, prefix);
+        self.awake().await.list_level(prefix).instrument(span).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         check_key(to)?;
         let engine = Arc::clone(self.awake().await);
         let (task, from, to) = (Arc::clone(&engine), from.clone(), to.clone());
-        engine.detached(async move { task.copy(from, to, options).await }).await
+        let span = span(Operation::Copy, Some(&to));
+        let copy = async move { task.copy(from, to, options).await };
+        engine.detached(copy.instrument(span)).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -170,7 +167,9 @@ impl ObjectStore for Failover {
         check_key(to)?;
         let engine = Arc::clone(self.awake().await);
         let (task, from, to) = (Arc::clone(&engine), from.clone(), to.clone());
-        engine.detached(async move { task.rename(from, to, options).await }).await
+        let span = span(Operation::Copy, Some(&to));
+        let rename = async move { task.rename(from, to, options).await };
+        engine.detached(rename.instrument(span)).await
     }
 }
 
@@ -203,7 +202,8 @@ impl BlobStore for Failover {
     async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
         let mut first = None;
         for backend in &self.engine.backends {
-            let report = backend.store.confirm_capabilities().await;
+            let asked = backend.store.confirm_capabilities();
+            let report = within(crate::confirming::BOUND, asked).await;
             if backend.is_first() {
                 first = Some(report?);
             } else if let Err(error) = report {

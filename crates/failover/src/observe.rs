@@ -1,23 +1,12 @@
-//! Telling observers, and counting: metrics through the `metrics` facade, with handles made once.
-//!
-//! | name | kind | labels | meaning |
-//! |---|---|---|---|
-//! | `lifeboat_requests_total` | counter | backend, operation, outcome | requests answered, `ok` or `failed` |
-//! | `lifeboat_request_seconds` | histogram | backend, operation | from the call to the answer |
-//! | `lifeboat_health` | gauge | backend | 0 serving, 1 suspect, 2 ejected, 3 probing |
-//! | `lifeboat_journal_markers` | gauge | | markers known |
-//! | `lifeboat_journal_oldest_seconds` | gauge | | age of the oldest marker |
-//! | `lifeboat_catch_up_keys_total` | counter | backend | keys brought up to date |
-//! | `lifeboat_catch_up_bytes_total` | counter | backend | bytes written by catch-up |
-//! | `lifeboat_hedges_total` | counter | outcome | hedges `fired` and `won` |
-//! | `lifeboat_conflicts_total` | counter | | versions kept as conflicts |
-//!
-//! Handles are made when a failover is built: install the recorder before.
+//! Telling observers, and counting: metrics through the `metrics` facade, with handles made once. Their names are in the
+//! documentation of the crate.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use object_store::path::Path;
+use tracing::Span;
 
 use crate::events::{Event, Observer, Operation};
 
@@ -30,6 +19,25 @@ const OPERATIONS: [Operation; 7] = [
     Operation::Delete,
     Operation::Copy,
 ];
+
+/// The field of a request's span that names who served it.
+pub(crate) const BACKEND: &str = "backend";
+
+/// The span of a request.
+pub(crate) fn span(operation: Operation, key: Option<&Path>) -> Span {
+    let (operation, key) = (operation.as_str(), key.map(Path::as_ref));
+    tracing::debug_span!("request", operation, key, backend = tracing::field::Empty)
+}
+
+/// How a request to a backend ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Ok,
+    /// It was answered, and the answer is no: not found, a condition that does not hold, denied.
+    Refused,
+    /// It failed in a way that speaks about the backend.
+    Failed,
+}
 
 /// All observers and all numbers of one failover.
 #[derive(Debug)]
@@ -45,8 +53,10 @@ pub(crate) struct Observers {
 
 /// The numbers of one backend.
 pub(crate) struct Numbers {
-    requests: Vec<(Counter, Counter, Histogram)>,
+    requests: Vec<([Counter; 3], Histogram)>,
     pub(crate) health: Gauge,
+    pub(crate) behind_keys: Gauge,
+    pub(crate) behind_bytes: Gauge,
     pub(crate) catch_up_keys: Counter,
     pub(crate) catch_up_bytes: Counter,
 }
@@ -83,23 +93,23 @@ impl Observers {
         self.told.iter().for_each(|observer| observer.event(&event));
     }
 
-    /// A request was answered.
-    pub(crate) fn served(
+    /// A request to a backend ended.
+    pub(crate) fn answered(
         &self,
         backend: usize,
         id: &str,
         operation: Operation,
         latency: Duration,
-        ok: bool,
+        outcome: Outcome,
     ) {
         let counted =
             if operation == Operation::ConditionalPut { Operation::Put } else { operation };
         let at = OPERATIONS.iter().position(|known| *known == counted);
-        if let Some((good, bad, took)) = at.map(|at| &self.backends[backend].requests[at]) {
-            let outcome = if ok { good } else { bad };
-            outcome.increment(1);
+        if let Some((counts, took)) = at.map(|at| &self.backends[backend].requests[at]) {
+            counts[outcome as usize].increment(1);
             took.record(latency.as_secs_f64());
         }
+        let ok = outcome == Outcome::Ok;
         self.tell(|| Event::Served { operation, backend: id.to_owned(), latency, ok });
     }
 }
@@ -110,11 +120,14 @@ impl Numbers {
             let name = operation.as_str();
             let count = |outcome: &'static str| counter!("lifeboat_requests_total", "backend" => id.to_owned(), "operation" => name, "outcome" => outcome);
             let took = histogram!("lifeboat_request_seconds", "backend" => id.to_owned(), "operation" => name);
-            (count("ok"), count("failed"), took)
+            // In the order of `Outcome`.
+            (["ok", "refused", "failed"].map(count), took)
         };
         Self {
             requests: OPERATIONS.iter().map(of).collect(),
             health: gauge!("lifeboat_health", "backend" => id.to_owned()),
+            behind_keys: gauge!("lifeboat_behind_keys", "backend" => id.to_owned()),
+            behind_bytes: gauge!("lifeboat_behind_bytes", "backend" => id.to_owned()),
             catch_up_keys: counter!("lifeboat_catch_up_keys_total", "backend" => id.to_owned()),
             catch_up_bytes: counter!("lifeboat_catch_up_bytes_total", "backend" => id.to_owned()),
         }

@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// Begins a write: whoever comes after a crash must be able to know that there was a writer. The first write waits for
-    /// that, no longer than for a slow backend; nobody else waits.
+    /// that, no longer than for a slow backend, and at most as long for its turn; nobody else waits.
     pub(crate) async fn begin_writing(self: &Arc<Self>) -> Writing {
         self.presence.writing.fetch_add(1, Ordering::SeqCst);
         let writing = Writing(Arc::clone(self));
@@ -243,21 +243,23 @@ impl Engine {
 
     /// Gives signs of life while there is something to say, and listens for those of others.
     pub(crate) async fn run_presence(self: Arc<Self>) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.until_closed() => return,
-                () = self.look_for_writers() => {}
+        let work = async {
+            loop {
+                self.look_for_writers().await;
+                // Not in step with other processes, and never later than promised.
+                let beat = self.settings.presence_beat;
+                sleep(beat.mul_f64(0.8 + self.randomness.fraction() * 0.2)).await;
+                self.beat().await;
             }
-            let beat = self.settings.presence_beat;
-            // Not in step with other processes, and never later than promised.
-            let pause = beat.mul_f64(0.8 + self.randomness.fraction() * 0.2);
-            tokio::select! {
-                biased;
-                () = self.until_closed() => return,
-                () = sleep(pause) => {}
-            }
-            self.beat().await;
+        };
+        tokio::select! {
+            biased;
+            () = self.until_closed() => {}
+            () = work => {}
+        }
+        // Also where nobody waits for the end: a handle was dropped, not closed.
+        if self.legs_end().await {
+            self.withdraw().await;
         }
     }
 

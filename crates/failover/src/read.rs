@@ -12,6 +12,7 @@ use lifeboat_core::{Class, Effect, Fault, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetResult, ObjectStore, Result};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::Span;
 
 use crate::backend::{Backend, Mask};
 use crate::engine::Engine;
@@ -21,6 +22,7 @@ use crate::events::{Event, Operation};
 use crate::health::{Evidence, HealthState};
 use crate::journal::index::{Dirt, Known};
 use crate::latency::{ReadKind, SMALL};
+use crate::observe::{BACKEND, Outcome};
 use crate::settings::StaleReads;
 use std::sync::atomic::Ordering;
 
@@ -29,6 +31,8 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Served<T> {
     pub(crate) at: usize,
     pub(crate) result: T,
+    /// Those that had been asked before, and have nothing.
+    pub(crate) missed: Mask,
 }
 
 /// What a backend's state of a key is worth.
@@ -79,6 +83,8 @@ struct Race<'e> {
     asked: Mask,
     missed: Mask,
     stale: bool,
+    /// Bound on one attempt.
+    attempt: Duration,
     ends: Instant,
     failures: Vec<(usize, Error)>,
 }
@@ -120,12 +126,6 @@ pub(crate) trait Versioned {
 impl Versioned for GetResult {
     fn tag(&self) -> Option<VersionTag> {
         VersionTag::of(&self.attributes)
-    }
-}
-
-impl Versioned for Vec<bytes::Bytes> {
-    fn tag(&self) -> Option<VersionTag> {
-        None
     }
 }
 
@@ -259,6 +259,11 @@ impl Engine {
     {
         let began = Instant::now();
         self.hedges.earn();
+        // A level may be very many pages, and all of them are one request here; whoever is silent is found out by hedges.
+        let (attempt, whole) = match kind {
+            ReadKind::Level => [self.settings.level_deadline(); 2].into(),
+            _ => (self.settings.attempt_deadline, self.settings.read_deadline),
+        };
         let mut race = Race {
             engine: self,
             operation,
@@ -269,7 +274,8 @@ impl Engine {
             asked: Mask::NONE,
             missed: Mask::NONE,
             stale: false,
-            ends: began + self.settings.read_deadline,
+            attempt,
+            ends: began + whole,
             failures: Vec::new(),
         };
         let Some((at, standing)) = race.pick() else { return Err(race.give_up()) };
@@ -280,7 +286,8 @@ impl Engine {
         let result = race.run(lap, first, &call).await;
         if let Ok(served) = &result {
             let id = &self.backends[served.at].id;
-            self.observers.served(served.at, id, operation, began.elapsed(), true);
+            self.observers.answered(served.at, id, operation, began.elapsed(), Outcome::Ok);
+            Span::current().record(BACKEND, &**id);
         }
         result
     }
@@ -291,7 +298,7 @@ impl Engine {
         match self.backends[at].latencies.percentiles(kind) {
             Some((p95, p99)) => {
                 let rescue = rescue.max(p99 * RESCUE_FACTOR).min(self.settings.attempt_deadline);
-                (p95.clamp(SOONEST_HEDGE, rescue), rescue)
+                (p95.max(SOONEST_HEDGE).min(rescue), rescue)
             }
             None => (FIRST_HEDGE.min(rescue), rescue),
         }
@@ -343,6 +350,7 @@ impl Race<'_> {
         let mut others = Others(None);
         let mut latest = lap;
         let mut hedged = false;
+        let mut late = false;
         loop {
             let (hedge, rescue) = self.engine.late(latest.at, self.kind);
             let late_at = latest.began + if hedged { rescue } else { hedge };
@@ -351,7 +359,7 @@ impl Race<'_> {
                 let mended = self.key.is_none() && standing != Standing::Ejected;
                 standing <= latest.standing || mended
             });
-            let first_ends = self.ends.min(lap.began + self.engine.settings.attempt_deadline);
+            let first_ends = self.ends.min(lap.began + self.attempt);
             // One timer for both: setting one is most of what a healthy read costs here.
             let wakes = match (first_lap.is_some(), can_help) {
                 (true, true) => first_ends.min(late_at),
@@ -373,7 +381,9 @@ impl Race<'_> {
                     } else {
                         // The first deadline is the percentile, and costs from the budget; the second is not asked.
                         // Nor where a row of others was outrun: until it is ejected that is failover, not a hedge.
-                        let outrun = self.engine.backends[latest.at].is_outrun();
+                        late = true;
+                        let backend = &self.engine.backends[latest.at];
+                        let outrun = backend.is_outrun() || !backend.is_in_use();
                         let allowed = hedged || outrun || self.engine.hedges.spend();
                         if allowed && let Some(lap) = self.next_lap(Some(latest.at)) {
                             self.hedge_fired(latest.at, lap.at);
@@ -386,8 +396,10 @@ impl Race<'_> {
                         continue;
                     }
                 }
-                () = self.engine.backends[latest.at].ejected.notified(), if can_help => {
+                // Listening takes a lock: only those listen who are late already and may not ask another one.
+                () = self.engine.backends[latest.at].ejected.notified(), if can_help && late => {
                     if let Some(lap) = self.next_lap(Some(latest.at)) {
+                        self.failed_over(latest.at, lap.at);
                         others.push(self.attempt(lap, call));
                         latest = lap;
                     }
@@ -422,7 +434,7 @@ impl Race<'_> {
         F: Fn(&Backend) -> A,
         A: Future<Output = Result<T>> + Send + 'f,
     {
-        let bound = self.engine.settings.attempt_deadline;
+        let bound = self.attempt;
         let ends = self.ends.min(lap.began + bound);
         let asked = call(&self.engine.backends[lap.at]);
         async move {
@@ -476,6 +488,10 @@ impl Race<'_> {
             Err(error) => error,
         };
         let verdict = self.engine.judge(lap.at, self.operation, &error).await;
+        let took = lap.began.elapsed();
+        let observers = &self.engine.observers;
+        let outcome = if verdict.is_fault() { Outcome::Failed } else { Outcome::Refused };
+        observers.answered(lap.at, &backend.id, self.operation, took, outcome);
         match verdict.class {
             Class::Fault(fault) => {
                 // Someone who stands in has not failed the caller yet.
@@ -529,13 +545,13 @@ impl Race<'_> {
             .as_ref()
             .is_some_and(|dirt| dirt.behind.has(lap.at) || self.is_older(dirt, tag));
         if !dirty || self.choice.trusted || self.is_latest(result.tag()) {
-            return Some(Ok(Served { at: lap.at, result }));
+            return Some(Ok(Served { at: lap.at, result, missed: self.missed }));
         }
         if self.may_serve_stale() {
             let (key, backend) =
                 (self.key.cloned().unwrap_or_default(), &self.engine.backends[lap.at].id);
             self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
-            return Some(Ok(Served { at: lap.at, result }));
+            return Some(Ok(Served { at: lap.at, result, missed: self.missed }));
         }
         self.stale = true;
         None

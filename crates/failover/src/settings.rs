@@ -20,7 +20,7 @@ pub struct Settings {
     /// Zero is asynchronous replication; a long time is synchronous replication with a bounded tail.
     pub slow_after: Duration,
     /// Bound on a read until its first byte, over all backends; and until the next one, where a body broke and is taken up
-    /// again.
+    /// again. One level of a listing is one request however many pages it has, and may take six times as long.
     pub read_deadline: Duration,
     /// Bound on a write over all backends; bodies add a second for each [`Settings::SLOWEST_UPLOAD`] bytes.
     pub write_deadline: Duration,
@@ -71,7 +71,11 @@ pub struct Settings {
     pub presence_beat: Duration,
     /// How many hedges a hundred reads may cost.
     pub hedge_budget_percent: u32,
-    /// Bytes of bodies that writes may hold in memory at once; further writes wait.
+    /// Copies what a reader found elsewhere to backends that joined without history and lack it, in the background, within
+    /// [`catch_up_rate`](Self::catch_up_rate). What nobody reads is not copied: a sync is what completes a backend.
+    pub read_through: bool,
+    /// Bytes of bodies that writes may hold in memory at once; further writes wait. Copies and catch-up may hold as many
+    /// again: they have a key's lock already, and would wait for those who wait for that.
     pub memory: u64,
     /// How a backend's health is judged.
     pub health: HealthSettings,
@@ -80,6 +84,55 @@ pub struct Settings {
 impl Settings {
     /// Bytes in a second that any upload must manage: 256 KiB, a slow mobile uplink.
     pub const SLOWEST_UPLOAD: u64 = 256 << 10;
+
+    /// Bound on one level of a listing: two minutes by default, some two thousand pages of a thousand entries each.
+    pub(crate) fn level_deadline(&self) -> Duration {
+        self.read_deadline * 6
+    }
+}
+
+/// A day: what waits longer waits for ever.
+const LONGEST: Duration = Duration::from_hours(24);
+
+impl Settings {
+    /// The first setting that is out of its bounds, and what to do about it.
+    pub(crate) fn out_of_bounds(&self) -> Option<(&'static str, &'static str)> {
+        let HealthSettings { window, probe_initial, probe_max, probe_deadline, .. } = self.health;
+        // Deadlines of nothing would refuse everything, and pauses of nothing would never rest.
+        let positive = [
+            ("read_deadline", self.read_deadline),
+            ("write_deadline", self.write_deadline),
+            ("attempt_deadline", self.attempt_deadline),
+            ("rescue_after", self.rescue_after),
+            ("stall_deadline", self.stall_deadline),
+            ("journal_poll", self.journal_poll),
+            ("health.window", window),
+            ("health.probe_initial", probe_initial),
+            ("health.probe_max", probe_max),
+            ("health.probe_deadline", probe_deadline),
+        ];
+        let any = [
+            ("slow_after", self.slow_after),
+            ("settling", self.settling),
+            ("quarantine", self.quarantine),
+            ("settle_after", self.settle_after),
+            ("presence_beat", self.presence_beat),
+            ("health.slow_for", self.health.slow_for),
+            ("health.throttle_pause", self.health.throttle_pause),
+        ];
+        let none = positive.iter().find(|(_, duration)| duration.is_zero());
+        if let Some((name, _)) = none {
+            return Some((name, "give a duration above zero"));
+        }
+        let mut all = positive.iter().chain(&any);
+        if let Some((name, _)) = all.find(|(_, duration)| *duration > LONGEST) {
+            return Some((name, "give a day at most"));
+        }
+        if !(0.0..=1.0).contains(&self.health.fault_ratio) {
+            return Some(("health.fault_ratio", "give a share from 0 to 1"));
+        }
+        None
+    }
 }
 
 impl Default for Settings {
@@ -106,6 +159,7 @@ impl Default for Settings {
             intent: false,
             presence_beat: Duration::from_mins(1),
             hedge_budget_percent: 5,
+            read_through: false,
             memory: 256 << 20,
             health: HealthSettings::default(),
         }

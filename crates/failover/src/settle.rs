@@ -142,6 +142,7 @@ impl Engine {
             acknowledged: true,
             // Its keepers are those that answer now, whatever they hold.
             confirmed: false,
+            size: None,
         };
         let seen = self.look(key).await;
         let first = seen.first().map(|(_, seen)| seen);

@@ -19,6 +19,8 @@ pub struct Status {
     pub journal: JournalStatus,
     /// Versions that this process kept as conflicts.
     pub conflicts: u64,
+    /// Keys whose stamps lie so far ahead of our clock that they are not followed: somebody's clock is wrong.
+    pub keys_dated_ahead: u64,
     /// Settling checks that were dropped because there were too many.
     pub settle_checks_dropped: u64,
     /// Keys that a backend refuses, so that catch-up cannot bring them to it; the first few.
@@ -47,6 +49,8 @@ pub struct BackendStatus {
     pub journal_read: bool,
     /// Keys of which it may lack the latest version.
     pub dirty_keys: u64,
+    /// Bytes of those, as far as their markers say.
+    pub dirty_bytes: u64,
     /// The class of its last fault.
     pub last_fault: Option<String>,
 }
@@ -78,6 +82,7 @@ impl Engine {
                 seeded: backend.seeded.load(Ordering::Acquire),
                 journal_read: backend.journal_read.load(Ordering::Acquire),
                 dirty_keys: totals.dirty_keys[backend.at],
+                dirty_bytes: totals.dirty_bytes[backend.at],
                 last_fault: health.last_fault().map(|fault| format!("{fault:?}").to_lowercase()),
             }
         });
@@ -93,6 +98,7 @@ impl Engine {
                 quarantined: totals.quarantined,
             },
             conflicts: self.conflicts.load(Ordering::Acquire),
+            keys_dated_ahead: self.keys_dated_ahead(),
             refused: self.patience.told(),
             unclean_ends: self.unclean_ends(),
             settle_checks_dropped: self.settle.dropped(),

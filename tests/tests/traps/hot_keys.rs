@@ -30,7 +30,7 @@ async fn settled(lab: &Lab) {
 
 fn is_ambiguous(marker: &Path) -> bool {
     let head = marker.parts().nth(3).unwrap().as_ref().to_owned();
-    head.rsplit('_').next().unwrap().contains('a')
+    head.split('_').nth(4).unwrap().contains('a')
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,5 +14,6 @@ mod patience;
 mod presence;
 mod presigned;
 mod reading;
+mod reviewed;
 mod several;
 mod writing;

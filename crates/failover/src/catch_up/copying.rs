@@ -13,15 +13,18 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, Result, TagSet,
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
 use crate::body::{collect, cut_short};
 use crate::engine::Engine;
 use crate::error::within;
 use crate::write::put::{Body, TAGS_METADATA};
 
 /// Objects up to this size go in one put: 16 MiB, four of a slow line's seconds.
-const ONE_PUT: u64 = 16 << 20;
+pub(crate) const ONE_PUT: u64 = 16 << 20;
 /// Size of a part, before the target's limits are asked.
-const PART: u64 = 16 << 20;
+pub(crate) const PART: u64 = 16 << 20;
 
 /// The tags that were kept as text.
 pub(crate) fn tag_set(encoded: Option<&str>) -> TagSet {
@@ -191,6 +194,12 @@ impl Engine {
         }
     }
 
+    /// Memory for a body, within an attempt: writers of the key wait.
+    async fn memory_for(&self, key: &Path, bytes: u64) -> Result<Option<OwnedSemaphorePermit>> {
+        let until = Instant::now() + self.settings.attempt_deadline;
+        self.wait_for(key, until, self.take_memory_under_lock(bytes)).await
+    }
+
     async fn put_whole(
         &self,
         (source, read): (usize, GetResult),
@@ -201,7 +210,7 @@ impl Engine {
         let size = read.meta.size;
         // No longer than an attempt each: writers of the key wait.
         let bound = self.settings.attempt_deadline + Self::body_time(size);
-        let _memory = self.take_memory_under_lock(size).await;
+        let _memory = self.memory_for(to, size).await?;
         let body = match within(bound, collect(read, self.settings.stall_deadline)).await {
             Ok(body) if u64::try_from(body.len()).ok() == Some(size) => body,
             Ok(_) => return Err(self.blame(source, cut_short()).await),
@@ -228,7 +237,7 @@ impl Engine {
         let size = read.meta.size;
         let store = &self.backends[target].store;
         let part = store.capabilities().parts.part_size_for(size, PART).unwrap_or(PART);
-        let _memory = self.take_memory_under_lock(part).await;
+        let _memory = self.memory_for(to, part).await?;
         let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
         let bound = self.settings.write_deadline;
         let begun = within(bound, store.put_multipart_opts(to, options)).await;

@@ -23,6 +23,14 @@ use crate::journal::store::Mark;
 /// Keys compared at once.
 const AT_ONCE: usize = 16;
 
+/// What one backend lists of one key.
+#[derive(Debug)]
+struct Line {
+    key: Path,
+    size: u64,
+    written: DateTime,
+}
+
 /// What all backends list of one key.
 #[derive(Debug)]
 struct Entry {
@@ -43,17 +51,20 @@ struct Listed {
 }
 
 impl Listed {
-    fn add(&mut self, object: ObjectMeta) {
-        let ObjectMeta { location, size, last_modified, .. } = object;
-        let entry = self.keys.entry(location).or_insert(Entry {
-            copies: 0,
-            size,
-            sizes_differ: false,
-            newest: last_modified,
-        });
-        entry.copies += 1;
-        entry.sizes_differ |= entry.size != size;
-        entry.newest = entry.newest.max(last_modified);
+    /// Adds what one backend lists, from its beginning to its end.
+    fn add(&mut self, listed: Vec<Line>) {
+        self.backends += 1;
+        for Line { key, size, written } in listed {
+            let entry = self.keys.entry(key).or_insert(Entry {
+                copies: 0,
+                size,
+                sizes_differ: false,
+                newest: written,
+            });
+            entry.copies += 1;
+            entry.sizes_differ |= entry.size != size;
+            entry.newest = entry.newest.max(written);
+        }
     }
 
     /// Those that may differ, if nothing that was written before `since` does otherwise than by what listings show.
@@ -95,8 +106,8 @@ impl Engine {
         let ends = self.ends_since(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
         let mut found = Listed::default();
         for backend in &self.backends {
-            match self.list_at(backend.at, prefix, &mut found).await {
-                Ok(()) => found.backends += 1,
+            match self.list_at(backend.at, prefix).await {
+                Ok(listed) => found.add(listed),
                 Err(error) => {
                     self.judge(backend.at, Operation::CatchUp, &error).await;
                     report.unreachable.push(backend.id.clone());
@@ -129,16 +140,17 @@ impl Engine {
         report
     }
 
-    async fn list_at(&self, at: usize, prefix: Option<&Path>, found: &mut Listed) -> Result<()> {
+    async fn list_at(&self, at: usize, prefix: Option<&Path>) -> Result<Vec<Line>> {
         let mut listing = self.backends[at].store.list(prefix);
         let stall = self.settings.stall_deadline;
+        let mut lines = Vec::new();
         loop {
             let next = timeout(stall, listing.next()).await;
             let next = next.map_err(|_| CutOff(stall).into_error())?;
-            let Some(object) = next else { return Ok(()) };
-            let object = object?;
-            if !is_reserved(&object.location) {
-                found.add(object);
+            let Some(object) = next else { return Ok(lines) };
+            let ObjectMeta { location: key, size, last_modified: written, .. } = object?;
+            if !is_reserved(&key) {
+                lines.push(Line { key, size, written });
             }
         }
     }

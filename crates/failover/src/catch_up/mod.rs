@@ -4,6 +4,7 @@
 pub(crate) mod copying;
 pub(crate) mod mend;
 pub(crate) mod patience;
+mod read_through;
 pub(crate) mod runner;
 pub(crate) mod stillness;
 pub(crate) mod verdict;
@@ -19,6 +20,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
 use tokio::time::Instant;
 
+use self::copying::ONE_PUT;
 use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
 use crate::backend::{Backend, Mask};
 use crate::engine::{Engine, UnderWay};
@@ -133,7 +135,7 @@ impl Engine {
         let took = began.elapsed();
         match urgency {
             Urgency::Now => took >= self.settings.attempt_deadline,
-            Urgency::Yielding => took >= self.settings.slow_after && self.locks.is_wanted(key),
+            Urgency::Yielding => took >= self.marker_patience() && self.locks.is_wanted(key),
         }
     }
 
@@ -263,10 +265,10 @@ impl Engine {
         known: &[Known],
     ) {
         let winner = settlement.winner;
-        let tag = winner
+        let object = winner
             .and_then(|winner| seen.iter().find(|(at, _)| *at == winner))
-            .and_then(|(_, seen)| seen.as_ref())
-            .and_then(|(_, tag)| *tag);
+            .and_then(|(_, seen)| seen.as_ref());
+        let (tag, size) = (object.and_then(|(_, tag)| *tag), object.map(|(meta, _)| meta.size));
         let brought = |known: &&Known| {
             !known.marker.delete && tag.is_some_and(|tag| known.marker.version_stamp() == tag.stamp)
         };
@@ -282,6 +284,7 @@ impl Engine {
             ambiguous: true,
             acknowledged: false,
             confirmed: false,
+            size: winner.and(size),
         };
         let until = Instant::now() + self.settings.attempt_deadline;
         self.leave_marker(&mark, target, until).await;
@@ -414,12 +417,17 @@ impl Engine {
         let named: Mask = known.iter().filter_map(|known| known.target).collect();
         let unseen = self.all().without(done.level).without(named);
         for known in oldest_first {
+            // One that speaks of a backend that is not ours is for those who have that backend, and says nothing here.
+            if known.target.is_none() {
+                done.left += 1;
+                continue;
+            }
             let level = known.target.is_some_and(|target| done.is_level(target));
             let needed = oldest_left.is_some_and(|oldest| oldest < known.marker.stamp);
             // What stands in for a write speaks only where the write itself was seen.
             let homeless = known.homes.is_empty();
             let seen = if homeless {
-                done.level.len() > 1
+                done.level.len() > 1 || self.backends.len() == 1
             } else {
                 known.homes.iter().any(|home| done.is_level(home))
             };
@@ -450,6 +458,7 @@ impl Engine {
         let paths: BTreeSet<&Path> = known.iter().map(|known| &known.path).collect();
         let oldest = |all: &[Known]| {
             let others = all.iter().filter(|other| !paths.contains(&other.path));
+            let others = others.filter(|other| other.target.is_some());
             others.map(|other| other.marker.stamp).min()
         };
         self.index.view(&known.first()?.marker.key, oldest)?
@@ -462,9 +471,11 @@ impl Engine {
         known.origin == Origin::Ended && !self.is_guarded(known)
     }
 
-    /// Whether what catch-up sends to the marked target bears a condition that the target enforces.
+    /// Whether what catch-up sends to the marked target bears a condition that the target enforces. Uploads in parts bear
+    /// none, nor does what an earlier version marked without saying how large it is count as small.
     fn is_guarded(&self, known: &Known) -> bool {
         !known.marker.delete
+            && known.marker.size.is_some_and(|size| size <= ONE_PUT)
             && known.target.is_some_and(|target| self.backends[target].enforces_conditions())
     }
 
@@ -502,10 +513,7 @@ impl Engine {
     /// marker, so that its writes leave markers too.
     pub(crate) fn is_due(&self, known: &[Known]) -> bool {
         let joined = self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN;
-        let guarded = |known: &Known| {
-            !known.marker.delete
-                && known.target.is_some_and(|target| self.backends[target].enforces_conditions())
-        };
+        let guarded = |known: &Known| self.is_guarded(known);
         let running = known.iter().any(|known| known.origin == Origin::Running);
         let waiting = known.iter().any(|known| {
             known.target.is_some_and(|target| self.backends[target].is_in_use())
@@ -559,7 +567,8 @@ impl Engine {
 
 /// The marker of the newest write that was acknowledged.
 pub(crate) fn newest_acknowledged(known: &[Known]) -> Option<&Known> {
-    let acknowledged = known.iter().filter(|known| known.marker.acknowledged);
+    let acknowledged =
+        known.iter().filter(|known| known.marker.acknowledged && known.target.is_some());
     // Of those of one write, one that says who has it.
     acknowledged.max_by_key(|known| (known.marker.stamp, !known.homes.is_empty()))
 }
@@ -575,6 +584,19 @@ pub(crate) fn holds_marked(key: &Path, state: &State<'_>, newest: Option<&Known>
                 || (!marker.delete && tag.stamp == marker.version_stamp())
         }
     }
+}
+
+/// Longest part of a key in the name of a conflict: providers allow 1024 bytes for the whole.
+const LONGEST_SHOWN: usize = 880;
+
+/// A key as the names of conflicts show it: one that is too long is cut, and ends in its hash.
+fn shown(key: &Path) -> String {
+    let text = key.as_ref();
+    if text.len() <= LONGEST_SHOWN {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(LONGEST_SHOWN);
+    format!("{}-{:016x}", text[..end].trim_end_matches('/'), key_hash(key))
 }
 
 /// Whether a marker that another process wrote beside its data speaks of a write that has landed. Its target was never
@@ -610,7 +632,6 @@ fn conflict_path(key: &Path, backend: &str, meta: &ObjectMeta, tag: Option<Versi
         let print = key_hash(&Path::from_iter([backend, e_tag, &meta.size.to_string()]));
         format!("unstamped-{}-{print:016x}", meta.last_modified.timestamp_millis())
     };
-    let parts = [lifeboat_core::RESERVED_PREFIX.to_owned(), CONFLICTS.to_owned()].into_iter();
-    let key = key.parts().map(|part| part.as_ref().to_owned());
-    Path::parse(parts.chain(key).chain([version]).collect::<Vec<_>>().join("/")).unwrap_or_default()
+    let name = format!("{}/{CONFLICTS}/{}/{version}", lifeboat_core::RESERVED_PREFIX, shown(key));
+    Path::parse(name).unwrap_or_default()
 }

@@ -36,6 +36,11 @@ pub struct CatchUpReport {
     pub left: u64,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a gauge: beyond 2^53 the last digits say nothing")]
+fn as_gauge(count: u64) -> f64 {
+    count as f64
+}
+
 impl Engine {
     /// Begins background work, once.
     pub(crate) fn start(self: &Arc<Self>) {
@@ -88,9 +93,7 @@ impl Engine {
             if !self.index.is_empty() {
                 self.work.notify_one();
             }
-            let oldest = self.index.totals(0).oldest;
-            let age = oldest.map_or(Duration::ZERO, |oldest| self.clock.age(oldest));
-            self.observers.oldest.set(age.as_secs_f64());
+            self.tell_depth();
             // Not in step with other processes.
             let pause = self.settings.journal_poll.mul_f64(0.8 + self.randomness.fraction() * 0.2);
             tokio::select! {
@@ -98,6 +101,18 @@ impl Engine {
                 () = self.until_closed() => return,
                 () = sleep(pause) => {}
             }
+        }
+    }
+
+    /// What is left to do, as numbers.
+    fn tell_depth(&self) {
+        let totals = self.index.totals(self.backends.len());
+        let age = totals.oldest.map_or(Duration::ZERO, |oldest| self.clock.age(oldest));
+        self.observers.oldest.set(age.as_secs_f64());
+        for at in self.all().iter() {
+            let numbers = self.observers.numbers(at);
+            numbers.behind_keys.set(as_gauge(totals.dirty_keys[at]));
+            numbers.behind_bytes.set(as_gauge(totals.dirty_bytes[at]));
         }
     }
 
@@ -222,7 +237,10 @@ impl Engine {
             known.target.is_some_and(|target| self.backends[target].is_in_use())
         };
         let ripe = |known: &crate::journal::index::Known| {
-            self.is_over(known)
+            let reachable = known.homes.is_empty()
+                || known.homes.iter().any(|home| self.backends[home].is_in_use());
+            reachable
+                && self.is_over(known)
                 && (!self.needs_stillness(known) || self.is_still(&known.marker.key))
         };
         known.iter().any(|known| usable(known) && (ripe(known) || !known.leveled))

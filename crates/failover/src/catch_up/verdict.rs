@@ -7,6 +7,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::journal::index::{Keeping, Known};
+use crate::presence::CLOCK_ERROR;
 
 /// What one backend holds.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,7 @@ pub(crate) fn settle(key: &Path, states: &[State<'_>], known: &[Known]) -> Optio
             .filter(|state| {
                 inferred
                     || is_later(state, deleted)
+                    || outlived(state, deleted, known)
                     || is_conflict(key, state, None, deleted, known)
             })
             .map(|state| state.at)
@@ -180,6 +182,28 @@ fn is_later(state: &State<'_>, deleted: Option<Stamp>) -> bool {
         .is_some_and(|((meta, _), deleted)| meta.last_modified.timestamp_millis() > deleted)
 }
 
+/// Whether an object lies where its key was deleted, by somebody else than who wrote it: it was written there after the
+/// delete, whatever the dates say. The delete wins, but what it kills is kept.
+fn outlived(state: &State<'_>, deleted: Option<Stamp>, known: &[Known]) -> bool {
+    let (Some((meta, Some(tag))), Some(deleted)) = (state.seen, deleted) else { return false };
+    if tag.stamp.writer() == deleted.writer() {
+        return false;
+    }
+    // A marker that was written beside the delete does not say that it was carried out where it is kept; then only what
+    // was written at about that time is in doubt.
+    let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
+    let margin = u64::try_from(CLOCK_ERROR.as_millis()).unwrap_or(u64::MAX);
+    let recent = written.saturating_add(margin) > deleted.unix_millis();
+    known.iter().any(|known| {
+        let Known { marker, homes, .. } = known;
+        marker.delete
+            && marker.acknowledged
+            && marker.stamp == deleted
+            && homes.has(state.at)
+            && (marker.confirmed || recent)
+    })
+}
+
 /// Whether two backends hold one version.
 fn is_same(a: &State<'_>, b: &State<'_>) -> bool {
     match (a.seen, b.seen) {
@@ -214,6 +238,13 @@ fn is_conflict(
         return earliest
             .is_none_or(|at| meta.last_modified.timestamp_millis() > at.saturating_sub(margin));
     };
+    // Nothing is known of either: a copy that carries its source's stamp, or an upload that is dated by its beginning, has
+    // no order of its own; nor is what a provider restored from a backup the latest because it is there.
+    if let (true, Some((winner, _))) = (known.is_empty(), winner.and_then(|winner| winner.seen))
+        && (!tag.belongs_to(key) || meta.last_modified > winner.last_modified)
+    {
+        return true;
+    }
     let Some(winning) = winning else { return true };
     let marks = known.iter().map(|known| &known.marker);
     let competing = marks

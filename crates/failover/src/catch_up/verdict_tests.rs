@@ -42,6 +42,7 @@ fn marker(target: usize, time: u64, change: impl FnOnce(&mut Marker)) -> Known {
         ambiguous: false,
         acknowledged: true,
         confirmed: false,
+        size: None,
         nonce: time,
     };
     change(&mut marker);

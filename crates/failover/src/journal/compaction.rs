@@ -145,7 +145,8 @@ fn says_as_much(cover: &Known, known: &Known) -> bool {
         return is_memory(cover);
     }
     (is_kept(cover) || is_remembered(cover))
-        && !old.ambiguous
+        // What has landed cannot land any more.
+        && (!old.ambiguous || known.landed)
         && old.acknowledged
         && known.homes.without(cover.homes).is_empty()
         && new.after.is_some_and(|after| after >= old.stamp)
@@ -174,6 +175,7 @@ mod tests {
             ambiguous: false,
             acknowledged: true,
             confirmed: false,
+            size: None,
             nonce: time,
         };
         let mut known = Known {

@@ -87,6 +87,7 @@ pub(crate) struct Totals {
     pub(crate) quarantined: u64,
     pub(crate) oldest: Option<Stamp>,
     pub(crate) dirty_keys: Vec<u64>,
+    pub(crate) dirty_bytes: Vec<u64>,
 }
 
 impl Index {
@@ -125,6 +126,11 @@ impl Index {
             return Vec::new();
         }
         self.read().get(key).cloned().unwrap_or_default()
+    }
+
+    /// Whether there is this marker of a key.
+    pub(crate) fn has(&self, key: &Path, path: &Path) -> bool {
+        self.view(key, |known| known.iter().any(|known| known.path == *path)) == Some(true)
     }
 
     /// Looks at the markers of a key; none if it has none.
@@ -192,6 +198,15 @@ impl Index {
         for entry in keys.values_mut() {
             for known in entry.iter_mut() {
                 known.leveled = false;
+            }
+        }
+    }
+
+    /// A home does not keep a marker any more.
+    pub(crate) fn left(&self, key: &Path, path: &Path, home: usize) {
+        if let Some(entry) = self.write().get_mut(key) {
+            for known in entry.iter_mut().filter(|known| known.path == *path) {
+                known.homes.clear(home);
             }
         }
     }
@@ -280,13 +295,17 @@ impl Index {
 
     /// Numbers for `status`; goes through all markers.
     pub(crate) fn totals(&self, backends: usize) -> Totals {
-        let mut totals = Totals { dirty_keys: vec![0; backends], ..Totals::default() };
+        let none = || vec![0; backends];
+        let mut totals = Totals { dirty_keys: none(), dirty_bytes: none(), ..Totals::default() };
         let keys = self.read();
         for entry in keys.values() {
             totals.keys += 1;
             let dirt = Dirt::of(entry);
-            for (at, dirty) in totals.dirty_keys.iter_mut().enumerate() {
-                *dirty += u64::from(dirt.behind.has(at) || dirt.unsure.has(at));
+            let newest = entry.iter().max_by_key(|known| known.marker.stamp);
+            let size = newest.and_then(|newest| newest.marker.size).unwrap_or(0);
+            for at in (0..backends).filter(|at| dirt.behind.has(*at) || dirt.unsure.has(*at)) {
+                totals.dirty_keys[at] += 1;
+                totals.dirty_bytes[at] = totals.dirty_bytes[at].saturating_add(size);
             }
             for known in entry {
                 totals.markers += 1;
@@ -325,11 +344,12 @@ impl Dirt {
     fn of(known: &[Known]) -> Self {
         let mut dirt = Self::default();
         for Known { marker, target, origin, .. } in known {
+            // One that speaks of a backend that is not ours stays for ever, and says nothing about ours.
+            let Some(target) = *target else { continue };
             if marker.acknowledged {
                 let order = (marker.stamp, marker.version_stamp(), marker.delete);
                 dirt.newest = Some(dirt.newest.map_or(order, |newest| newest.max(order)));
             }
-            let Some(target) = *target else { continue };
             let mask = if marker.acknowledged { &mut dirt.behind } else { &mut dirt.unsure };
             mask.set(target);
             if *origin == Origin::Running {

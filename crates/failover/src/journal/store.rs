@@ -1,9 +1,10 @@
 //! Markers in the buckets: writing, listing and removing them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use lifeboat_core::Stamp;
+use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload, Result};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,6 +16,28 @@ use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::error::CutOff;
 use crate::events::{Event, Operation};
+
+/// Keys that lie in the bodies of their markers, and have been read: a journal is listed again and again.
+#[derive(Debug, Default)]
+pub(crate) struct LongKeys(Mutex<BTreeMap<Path, Path>>);
+
+impl LongKeys {
+    fn markers(&self) -> MutexGuard<'_, BTreeMap<Path, Path>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, marker: &Path) -> Option<Path> {
+        self.markers().get(marker).cloned()
+    }
+
+    fn learn(&self, marker: &Path, key: &Path) {
+        self.markers().insert(marker.clone(), key.clone());
+    }
+
+    fn retain(&self, wanted: impl Fn(&Path, &Path) -> bool) {
+        self.markers().retain(|marker, key| wanted(marker, key));
+    }
+}
 
 /// Attempts to write a marker at one home.
 const ATTEMPTS: usize = 3;
@@ -28,15 +51,52 @@ pub(crate) struct Draft {
     pub(crate) path: Path,
     pub(crate) target: usize,
     pub(crate) homes: Mask,
+    /// Where it may be although nobody said so: it was sent there, and is not known to have failed.
+    pub(crate) doubtful: Mask,
     /// Who keeps it while it has no homes.
     pub(crate) meanwhile: Keeping,
+}
+
+/// What came of writing a marker at one home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Yes,
+    No,
+    /// An attempt may still land.
+    Perhaps,
 }
 
 impl Draft {
     /// A known marker, to be kept by more homes. None if it speaks of a backend that is not ours.
     pub(crate) fn of(known: &Known) -> Option<Self> {
         let Known { marker, path, homes, keeping: meanwhile, .. } = known.clone();
-        known.target.map(|target| Self { marker, path, target, homes, meanwhile })
+        let doubtful = Mask::NONE;
+        known.target.map(|target| Self { marker, path, target, homes, doubtful, meanwhile })
+    }
+
+    /// Notes what came of writing it at a home.
+    pub(crate) fn note(&mut self, home: usize, kept: Kept) {
+        if kept == Kept::Yes {
+            self.homes.set(home);
+        }
+        if kept != Kept::Perhaps {
+            self.doubtful.clear(home);
+        }
+    }
+
+    /// As the index knows it.
+    pub(crate) fn known(&self, origin: Origin) -> Known {
+        Known {
+            marker: Arc::clone(&self.marker),
+            path: self.path.clone(),
+            target: Some(self.target),
+            homes: self.homes,
+            origin,
+            landed: false,
+            leveled: false,
+            keeping: if self.homes.is_empty() { self.meanwhile } else { Keeping::Homes },
+            added: Instant::now(),
+        }
     }
 }
 
@@ -51,6 +111,8 @@ pub(crate) struct Mark<'a> {
     pub(crate) ambiguous: bool,
     pub(crate) acknowledged: bool,
     pub(crate) confirmed: bool,
+    /// None for a delete, and where it is not known.
+    pub(crate) size: Option<u64>,
 }
 
 impl Engine {
@@ -71,14 +133,17 @@ impl Engine {
             ambiguous: mark.ambiguous,
             acknowledged: mark.acknowledged,
             confirmed: mark.confirmed,
+            size: mark.size,
             nonce: self.randomness.number(),
         });
-        Draft { path: marker.path(), marker, target, homes: Mask::NONE, meanwhile: Keeping::Memory }
+        let (path, homes, doubtful) = (marker.path(), Mask::NONE, Mask::NONE);
+        Draft { path, marker, target, homes, doubtful, meanwhile: Keeping::Memory }
     }
 
     /// Makes a marker durable at one home, trying again after faults until `until`.
-    pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> bool {
+    pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> Kept {
         let backend = &self.backends[home];
+        let mut failed = Kept::No;
         for _ in 0..ATTEMPTS {
             let body = PutPayload::from(draft.marker.body());
             let put = backend.store.put(&draft.path, body);
@@ -91,24 +156,29 @@ impl Engine {
                         home: backend.id.clone(),
                         key: draft.marker.key.clone(),
                     });
-                    return true;
+                    return Kept::Yes;
                 }
                 Ok(Err(error)) => {
-                    if !self.judge(home, Operation::Journal, &error).await.is_fault() {
+                    let verdict = self.judge(home, Operation::Journal, &error).await;
+                    if verdict.effect == Effect::Unknown {
+                        failed = Kept::Perhaps;
+                    }
+                    if !verdict.is_fault() {
                         tracing::warn!(home = %backend.id, %error, "marker refused");
-                        return false;
+                        return failed;
                     }
                 }
                 Err(_) => {
+                    failed = Kept::Perhaps;
                     let late = CutOff(self.settings.attempt_deadline).into_error();
                     self.judge(home, Operation::Journal, &late).await;
                 }
             }
             if Instant::now() >= until {
-                return false;
+                break;
             }
         }
-        false
+        failed
     }
 
     /// Writes a marker wherever one can be kept. Where nobody can keep it, this process remembers, and mends.
@@ -120,32 +190,25 @@ impl Engine {
     pub(crate) async fn keep(&self, mut draft: Draft, origin: Origin, until: Instant) {
         let homes = self.in_use().without(Mask::only(draft.target));
         let writes = homes.iter().map(|home| self.write_marker(&draft, home, until));
-        let durable = futures::future::join_all(writes).await;
-        let kept = homes.iter().zip(durable).filter(|(_, durable)| *durable);
+        let kept = futures::future::join_all(writes).await;
+        let kept = homes.iter().zip(kept).filter(|(_, kept)| *kept == Kept::Yes);
         draft.homes = kept.map(|(home, _)| home).collect();
         self.enter(&draft, origin);
     }
 
     /// Enters a marker that this process wrote.
     pub(crate) fn enter(&self, draft: &Draft, origin: Origin) {
-        self.index.add(Known {
-            marker: Arc::clone(&draft.marker),
-            path: draft.path.clone(),
-            target: Some(draft.target),
-            homes: draft.homes,
-            origin,
-            landed: false,
-            leveled: false,
-            keeping: if draft.homes.is_empty() { draft.meanwhile } else { Keeping::Homes },
-            added: Instant::now(),
-        });
+        self.index.add(draft.known(origin));
         self.observers.markers.set(as_gauge(self.index.len()));
     }
 
-    /// Removes a marker from all its homes and from the index. A home that cannot be reached keeps it: it is read
-    /// again when the home is back, and compared once more.
+    /// Removes a marker from all its homes and from the index. A home that cannot be reached keeps it, and is not asked
+    /// before it is back: then the marker is read again, and compared once more.
     pub(crate) async fn remove_marker(&self, known: &Known) -> bool {
-        let removals = known.homes.iter().map(|home| async move {
+        let (here, away): (Vec<usize>, Vec<usize>) =
+            known.homes.iter().partition(|home| self.backends[*home].is_in_use());
+        let removals = here.iter().map(|home| async move {
+            let home = *home;
             let backend = &self.backends[home];
             let delete = backend.store.delete(&known.path);
             match timeout(self.settings.attempt_deadline, delete).await {
@@ -160,7 +223,12 @@ impl Engine {
                 Err(_) => false,
             }
         });
-        let gone = futures::future::join_all(removals).await.into_iter().all(|gone| gone);
+        let removed = futures::future::join_all(removals).await;
+        let gone = away.is_empty() && removed.iter().all(|gone| *gone);
+        if !gone {
+            let left = here.iter().zip(&removed).filter(|(_, gone)| **gone);
+            left.for_each(|(home, _)| self.index.left(&known.marker.key, &known.path, *home));
+        }
         if gone {
             self.depart(known);
             self.index.remove(&known.marker.key, &known.path);
@@ -195,7 +263,10 @@ impl Engine {
             let path = object?.location;
             match Marker::parse(&path) {
                 Parsed::Whole(marker) => self.found(marker, path.clone(), home),
-                Parsed::KeyInBody(marker) => unread.push((marker, path.clone())),
+                Parsed::KeyInBody(marker) => match self.long_keys.known(&path) {
+                    Some(key) => self.found(Marker { key, ..marker }, path.clone(), home),
+                    None => unread.push((marker, path.clone())),
+                },
                 Parsed::Foreign => continue,
             }
             names.insert(path);
@@ -205,6 +276,7 @@ impl Engine {
         for known in &gone {
             self.depart(known);
         }
+        self.long_keys.retain(|marker, key| self.index.has(key, marker));
         self.observers.markers.set(as_gauge(self.index.len()));
         let markers = u64::try_from(names.len()).unwrap_or(u64::MAX);
         let all = self.backends.iter().filter(|other| other.at != home);
@@ -234,6 +306,7 @@ impl Engine {
                 };
                 let key = std::str::from_utf8(&body).ok().and_then(|key| Path::parse(key).ok());
                 if let Some(key) = key {
+                    self.long_keys.learn(&path, &key);
                     self.found(Marker { key, ..marker }, path, home);
                 } else {
                     tracing::warn!(%path, "marker without a key");

@@ -1,6 +1,7 @@
 //! Writes on a condition: decided by one backend on its own condition, then brought to the others in order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,12 +14,15 @@ use super::put::Body;
 use super::spoilt::is_spoilt;
 use super::{Done, Write};
 use crate::backend::Mask;
+use crate::catch_up::copying::ONE_PUT;
 use crate::catch_up::verdict::State;
 use crate::catch_up::{Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
+use crate::journal::index::Known;
 use crate::journal::store::Mark;
+use crate::observe::Outcome;
 use crate::settings::ConditionalWrites;
 
 /// Pause before a backend that decides is looked at again; it doubles.
@@ -42,9 +46,13 @@ impl Engine {
         let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
             let (at, exists) = self.decider(&write.key, passed, ends).await?;
+            let exists = match (exists, &mode) {
+                (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
+                (exists, _) => exists,
+            };
             // A delete may still land there, and what is created after it would not have been refused.
             if exists == Some(true) && matches!(mode, PutMode::Create) {
-                let source = "it was there when the deciding backend was brought up to date".into();
+                let source = "it was there when the condition was decided".into();
                 return Err(Error::AlreadyExists { path: write.key.to_string(), source });
             }
             let mode = self.own_condition(at, &write.key, mode.clone()).await?;
@@ -127,9 +135,11 @@ impl Engine {
                 return undecidable("another backend's journal has not been read yet");
             }
         }
-        let Some(dirt) = self.index.dirt(key) else { return Ok((at, None)) };
-        if dirt.busy.has(at) {
+        if !self.await_legs(key, Mask::only(at), ends).await {
             return undecidable("an earlier write of the key is still under way to it");
+        }
+        if self.index.dirt(key).is_none() {
+            return Ok((at, None));
         }
         if !self.is_dirty_at(at, key) {
             return Ok((at, None));
@@ -153,6 +163,32 @@ impl Engine {
         (holds_marked(key, &state, newest) && !unexplained).then_some(seen.is_some())
     }
 
+    /// Whether what the newest marker of a key speaks of does not go in one put.
+    fn is_large(&self, key: &Path) -> bool {
+        let newest =
+            |known: &[Known]| newest_acknowledged(known).and_then(|known| known.marker.size);
+        self.index.view(key, newest).flatten().is_some_and(|size| size > ONE_PUT)
+    }
+
+    /// Whether the object exists where a backend that joined without history cannot know: it would create what the others
+    /// hold, and what they hold would be overwritten by that.
+    async fn exists_elsewhere(&self, at: usize, key: &Path) -> Result<bool> {
+        if self.backends[at].seeded.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let seen = self.look(key).await;
+        let found = self.settle_on(key, &seen);
+        if found.is_some_and(|found| found.winner.is_some()) {
+            return Ok(true);
+        }
+        let answered: Mask = seen.iter().map(|(at, _)| *at).collect();
+        let Some(silent) = self.all().without(answered).iter().next() else { return Ok(false) };
+        let error = FailoverError::new(Reason::Undecidable, Some(key), Effect::None)
+            .answered(&self.backends[at].id, "not known to be complete")
+            .answered(&self.backends[silent].id, "may have it, and does not answer");
+        Err(error.into())
+    }
+
     /// Brings a backend up to date before it decides, and says whether the object exists there. Writes of others that are
     /// on their way are waited for. None if it could not be done.
     async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> Option<bool> {
@@ -161,6 +197,11 @@ impl Engine {
         loop {
             if let Some(exists) = self.current(at, key).await {
                 return Some(exists);
+            }
+            // What goes part by part takes longer than anybody waits here.
+            if self.is_large(key) {
+                self.work.notify_one();
+                return None;
             }
             if let Some(exists) = self.reconcile(key, Urgency::Now).await.exists_at(at) {
                 return Some(exists);
@@ -208,13 +249,16 @@ impl Engine {
             let error = match timeout_at(bound, put).await {
                 Ok(Ok(result)) => {
                     backend.answered();
-                    self.observers.served(at, &backend.id, write.operation, began.elapsed(), true);
+                    let took = began.elapsed();
+                    self.observers.answered(at, &backend.id, write.operation, took, Outcome::Ok);
                     return Ok((result, open > 0));
                 }
                 Ok(Err(error)) => error,
                 Err(_) => CutOff(began.elapsed()).into_error(),
             };
             let verdict = self.judge(at, write.operation, &error).await;
+            let outcome = if verdict.is_fault() { Outcome::Failed } else { Outcome::Refused };
+            self.observers.answered(at, &backend.id, write.operation, began.elapsed(), outcome);
             open += u32::from(verdict.effect == Effect::Unknown);
             let may_land = open > 0;
             let condition =

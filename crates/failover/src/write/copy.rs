@@ -7,8 +7,8 @@ use futures::FutureExt;
 use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, ObjectStore, PutMode, PutOptions, PutPayload,
-    PutResult, RenameOptions, RenameTargetMode, Result,
+    CopyMode, CopyOptions, Error, GetOptions, ObjectStore, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
 };
 
 use tokio::time::Instant;
@@ -59,7 +59,8 @@ impl Engine {
                 }),
             },
             (CopyMode::Overwrite, Some(tag)) if source.result.meta.size > BY_HAND => {
-                self.copy_server_side(&from, &to, tag, source.at, until).await
+                let size = source.result.meta.size;
+                self.copy_server_side((&from, &to), (tag, size), source.at, until).await
             }
             (mode, _) => {
                 let mode = match mode {
@@ -97,9 +98,8 @@ impl Engine {
     /// Every backend that has the source's latest version copies for itself; the copies carry the source's stamp.
     async fn copy_server_side(
         self: &Arc<Self>,
-        from: &Path,
-        to: &Path,
-        tag: VersionTag,
+        (from, to): (&Path, &Path),
+        (tag, size): (VersionTag, u64),
         holder: usize,
         until: Instant,
     ) -> Result<()> {
@@ -120,13 +120,7 @@ impl Engine {
                         extensions: object_store::Extensions::default(),
                     }),
                     // It is there, but not here: an unseeded backend. Not the caller's error.
-                    Err(Error::NotFound { .. }) if at != holder => {
-                        let gone = std::io::Error::new(
-                            std::io::ErrorKind::StaleNetworkFileHandle,
-                            "the source is not here",
-                        );
-                        Err(Error::Generic { store: "Failover", source: Box::new(gone) })
-                    }
+                    Err(Error::NotFound { .. }) if at != holder => Err(leg::NotHere.into_error()),
                     Err(error) => Err(error),
                 }
             }
@@ -142,8 +136,9 @@ impl Engine {
             may_land: Mask::NONE,
             decided: Vec::new(),
             send,
-            size: 0,
-            until,
+            size,
+            // A provider copies faster than anybody uploads.
+            until: until + Self::body_time(size),
             memory: None,
         })
         .await
@@ -161,7 +156,10 @@ impl Engine {
     ) -> Result<()> {
         let read = self.get_raw(&from, GetOptions::default()).await?;
         let mut result = read.result;
-        if result.meta.size > self.settings.memory {
+        let size = result.meta.size;
+        // A condition needs one put.
+        let in_parts = mode == PutMode::Overwrite && size > BY_HAND.min(self.settings.memory);
+        if !in_parts && size > self.settings.memory {
             let error = FailoverError::new(Reason::TooLarge, Some(&from), Effect::None);
             return Err(error.into());
         }
@@ -171,14 +169,19 @@ impl Engine {
         let tag = strip(&mut attributes);
         // A body that breaks goes on elsewhere, as for any reader.
         let result = crate::body::guard(self, &from, read.at, tag, result);
-        let size = result.meta.size;
-        let memory = self.take_memory_under_lock(size).await;
+        let tags = crate::catch_up::copying::tag_set(tags.as_deref());
+        if in_parts {
+            let extensions = object_store::Extensions::default();
+            let options = PutMultipartOptions { attributes, tags, extensions };
+            let body = result.into_stream();
+            return self.upload_locked(to, options, (body, size)).await;
+        }
+        let memory = self.wait_for(&to, until, self.take_memory_under_lock(size)).await?;
         // The guard has its own bound between two pieces, and then goes on at another backend.
         let body = crate::body::collect(result, self.settings.read_deadline).await?;
         if u64::try_from(body.len()).ok() != Some(size) {
             return Err(FailoverError::new(Reason::BodyLost, Some(&from), Effect::None).into());
         }
-        let tags = crate::catch_up::copying::tag_set(tags.as_deref());
         let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
         let until = until + Self::body_time(size);
         self.put_locked(to, PutPayload::from_bytes(body), options, memory, until).await.map(|_| ())

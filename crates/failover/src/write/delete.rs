@@ -6,11 +6,13 @@ use futures::{FutureExt, StreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutResult, Result};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Write, leg};
 use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::events::Operation;
+use crate::observe::span;
 
 /// Keys deleted at once.
 const BATCH: usize = 100;
@@ -66,7 +68,8 @@ impl Engine {
                 async move {
                     let key = key?;
                     crate::object_store_impl::check_key(&key)?;
-                    engine.delete(key).await
+                    let span = span(Operation::Delete, Some(&key));
+                    engine.delete(key).instrument(span).await
                 }
             });
             Ok(stream::iter(deletions).buffered(AT_ONCE).collect::<Vec<_>>().await)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_core::{BlobStore, Class, Effect, Fault};
+use lifeboat_core::{BlobStore, Class, Effect, Fault, causes};
 use object_store::{Error, PutResult, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -11,6 +11,7 @@ use crate::engine::{Engine, Task};
 use crate::error::CutOff;
 use crate::events::Operation;
 use crate::flag::Flag;
+use crate::observe::Outcome as Answer;
 
 /// Sends the operation to the backend at a place in the order; called once for each attempt.
 pub(crate) type Send =
@@ -31,6 +32,17 @@ pub(crate) enum Outcome {
     /// The caller's error.
     Refused(Error),
     Failed(Error),
+}
+
+/// What an operation needs is at other backends only: it has had no effect, and that is nobody's fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the source is not at this backend")]
+pub(crate) struct NotHere;
+
+impl NotHere {
+    pub(crate) fn into_error(self) -> Error {
+        Error::Generic { store: "Failover", source: Box::new(self) }
+    }
 }
 
 /// Pause before a throttled write is tried again, where the backend names none.
@@ -60,12 +72,15 @@ pub(crate) async fn run(
         let error = match result {
             Ok(Ok(done)) => {
                 backend.answered();
-                engine.observers.served(at, &backend.id, operation, took, true);
+                engine.observers.answered(at, &backend.id, operation, took, Answer::Ok);
                 return Leg { at, outcome: Outcome::Confirmed(done), may_land };
             }
             Ok(Err(error)) => error,
             Err(_) => CutOff(took).into_error(),
         };
+        if causes(&error).any(<dyn std::error::Error>::is::<NotHere>) {
+            return Leg { at, outcome: Outcome::Failed(error), may_land };
+        }
         let verdict = engine.judge(at, operation, &error).await;
         may_land |= verdict.effect == Effect::Unknown;
         let throttled = verdict.class == Class::Fault(Fault::Throttled);
@@ -78,11 +93,11 @@ pub(crate) async fn run(
                 () = sleep(pause) => continue,
             }
         }
-        engine.observers.served(at, &backend.id, operation, took, false);
-        let outcome = match verdict.class {
-            Class::Answer | Class::Denied => Outcome::Refused(error),
-            _ => Outcome::Failed(error),
+        let (told, outcome) = match verdict.class {
+            Class::Answer | Class::Denied => (Answer::Refused, Outcome::Refused(error)),
+            _ => (Answer::Failed, Outcome::Failed(error)),
         };
+        engine.observers.answered(at, &backend.id, operation, took, told);
         return Leg { at, outcome, may_land };
     }
 }

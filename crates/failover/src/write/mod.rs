@@ -12,6 +12,7 @@ pub(crate) mod put;
 pub(crate) mod spoilt;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use object_store::path::Path;
 use object_store::{PutResult, Result};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::Span;
 
 use self::leg::{Leg, Outcome};
 use crate::backend::Mask;
@@ -31,7 +33,8 @@ use crate::events::Operation;
 use crate::flag::Flag;
 use crate::health::Evidence;
 use crate::journal::index::{Keeping, Origin};
-use crate::journal::store::{Draft, Mark};
+use crate::journal::store::{Draft, Kept, Mark};
+use crate::observe::BACKEND;
 
 /// A write of one key, under the key's lock.
 pub(crate) struct Write {
@@ -120,13 +123,14 @@ impl Write {
             ambiguous: false,
             acknowledged: true,
             confirmed: true,
+            size: (!self.delete).then_some(self.size),
         }
     }
 }
 
 type Legs = FuturesUnordered<Task<Leg>>;
-/// Markers that are written beside the data: place in the list of drafts, home, whether it is durable.
-type Beside = FuturesUnordered<Task<(usize, usize, bool)>>;
+/// Markers that are written beside the data: place in the list of drafts, home, what came of it.
+type Beside = FuturesUnordered<Task<(usize, usize, Kept)>>;
 
 impl Engine {
     /// Bound on a write of so many bytes.
@@ -151,6 +155,22 @@ impl Engine {
         timeout_at(until, wanted).await.map_err(|_| busy())
     }
 
+    /// Waits until earlier writes of a key by this process have ended at these backends. False if they have not by `until`.
+    pub(crate) async fn await_legs(&self, key: &Path, at: Mask, until: Instant) -> bool {
+        loop {
+            let mut ended = pin!(self.leg_ended.notified());
+            // Registered before the look, so that no end is missed between the two.
+            ended.as_mut().enable();
+            let busy = self.index.dirt(key).map_or(Mask::NONE, |dirt| dirt.busy);
+            if !at.iter().any(|at| busy.has(at)) {
+                return true;
+            }
+            if timeout_at(until, ended).await.is_err() {
+                return false;
+            }
+        }
+    }
+
     /// What a body of so many bytes adds to a bound.
     pub(crate) fn body_time(size: u64) -> Duration {
         Duration::from_secs(size / crate::Settings::SLOWEST_UPLOAD)
@@ -166,11 +186,16 @@ impl Engine {
         if send.is_empty() && decided.is_empty() {
             send = self.all().without(dirt.busy).without(write.without);
         }
+        if send.is_empty() && decided.is_empty() {
+            // All of them are busy with an earlier write of the key.
+            let all = self.all().without(write.without);
+            if all.is_empty() || !self.await_legs(&write.key, all, until).await {
+                return Err(self.nobody(&write));
+            }
+            send = all;
+        }
         let mut homes = send;
         homes |= decided;
-        if homes.is_empty() {
-            return Err(self.nobody(&write));
-        }
         let out = self.all().without(homes);
         let intended = if self.settings.intent { send } else { Mask::NONE };
         let mut beside: Vec<Draft> = {
@@ -184,32 +209,45 @@ impl Engine {
             targets |= intended;
             targets.iter().map(early).collect()
         };
-        let mut writing = self.write_beside(&beside, homes, until);
+        let mut writing = self.write_beside(&mut beside, homes, until);
         if self.settings.intent {
-            while let Some((at, home, durable)) = writing.next().await {
-                note(&mut beside, at, home, durable);
+            while let Some((at, home, kept)) = writing.next().await {
+                beside[at].note(home, kept);
             }
         }
         let enough = Arc::new(Flag::default());
-        let mut legs: Legs = send
-            .iter()
-            .map(|at| {
-                let engine = Arc::clone(self);
-                let how = (Arc::clone(&write.send), Arc::clone(&enough));
-                leg::run(engine, at, write.operation, until, how).boxed()
-            })
-            .collect();
+        let mut legs: Legs = send.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
         let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
         tally.confirmed.append(&mut write.decided);
         self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
+        // They were left out because an earlier write of the key is on its way there; now they are needed.
+        let spare = self.in_use().without(write.without).without(send).without(decided);
+        let wanted = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
+        if wanted && !spare.is_empty() && self.await_legs(&write.key, spare, until).await {
+            send |= spare;
+            legs = spare.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
+            self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
+        }
         self.await_markers(&mut writing, &mut beside).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }
 
-    fn write_beside(self: &Arc<Self>, drafts: &[Draft], homes: Mask, until: Instant) -> Beside {
+    fn leg(
+        self: &Arc<Self>,
+        write: &Write,
+        at: usize,
+        until: Instant,
+        enough: &Arc<Flag>,
+    ) -> Task<Leg> {
+        let how = (Arc::clone(&write.send), Arc::clone(enough));
+        leg::run(Arc::clone(self), at, write.operation, until, how).boxed()
+    }
+
+    fn write_beside(self: &Arc<Self>, drafts: &mut [Draft], homes: Mask, until: Instant) -> Beside {
         let mut pairs = Vec::new();
-        for (at, draft) in drafts.iter().enumerate() {
+        for (at, draft) in drafts.iter_mut().enumerate() {
+            draft.doubtful = homes.without(Mask::only(draft.target));
             pairs.extend(
                 homes
                     .iter()
@@ -252,7 +290,7 @@ impl Engine {
                     Some(leg) => tally.take(leg),
                     None => return,
                 },
-                Some((at, home, durable)) = writing.next(), if !writing.is_empty() => note(beside, at, home, durable),
+                Some((at, home, kept)) = writing.next(), if !writing.is_empty() => beside[at].note(home, kept),
                 () = slow => return,
             }
         }
@@ -262,13 +300,13 @@ impl Engine {
     /// says nothing wrong.
     async fn await_markers(&self, writing: &mut Beside, beside: &mut [Draft]) {
         let patience = Instant::now() + self.marker_patience();
-        while let Ok(Some((at, home, durable))) = timeout_at(patience, writing.next()).await {
-            note(beside, at, home, durable);
+        while let Ok(Some((at, home, kept))) = timeout_at(patience, writing.next()).await {
+            beside[at].note(home, kept);
         }
     }
 
     /// How long a home may take for its markers when others have theirs.
-    fn marker_patience(&self) -> Duration {
+    pub(crate) fn marker_patience(&self) -> Duration {
         self.settings.slow_after.max(self.settings.rescue_after)
     }
 
@@ -331,6 +369,7 @@ impl Engine {
         }
         self.keep_going(write, legs, recorded);
         let (at, result) = tally.confirmed.swap_remove(0);
+        Span::current().record(BACKEND, &*self.backends[at].id);
         Ok(Done { at, result })
     }
 
@@ -436,7 +475,7 @@ impl Engine {
     ) -> Vec<bool> {
         let mut durable = vec![false; missing.len()];
         let writes = missing.iter().enumerate().map(|(place, (at, home))| async move {
-            (place, self.write_marker(&drafts[*at], *home, bound).await)
+            (place, self.write_marker(&drafts[*at], *home, bound).await == Kept::Yes)
         });
         let mut writes: FuturesUnordered<_> = writes.collect();
         let mut patience = None;
@@ -494,6 +533,7 @@ impl Engine {
                     let landed = !leg.may_land;
                     engine.index.ended(&write.key, &draft.path, landed);
                 }
+                engine.leg_ended.notify_waiters();
                 engine.work.notify_one();
             }
             drop(write.memory);
@@ -514,15 +554,10 @@ impl Engine {
         touched |= tally.may_land;
         let mut effect = if touched.is_empty() { Effect::None } else { Effect::Unknown };
         if touched.is_empty() {
-            for draft in beside.iter().filter(|draft| !draft.homes.is_empty()) {
-                self.enter(draft, Origin::Ended);
-                let known = self.index.of(&write.key).into_iter();
-                let known = known.filter(|known| known.path == draft.path);
-                for known in known.collect::<Vec<_>>() {
-                    // While the marker is there, it acts as if the write had been made.
-                    if !self.remove_marker(&known).await {
-                        effect = Effect::Unknown;
-                    }
+            for draft in beside {
+                // While the marker is there, it acts as if the write had been made; and one may still land.
+                if !draft.doubtful.is_empty() || !self.take_back(draft).await {
+                    effect = Effect::Unknown;
                 }
             }
         } else {
@@ -557,21 +592,42 @@ impl Engine {
         touched: Mask,
         until: Instant,
     ) {
-        for draft in beside.iter().filter(|draft| !draft.homes.is_empty()) {
-            self.enter(draft, Origin::Ended);
-        }
         let has = tally.has();
         let mark = Mark { acknowledged: false, confirmed: false, ..write.mark() };
         // Where it is confirmed, the others may lack it; where it may land, that one is unsure.
-        let targets = if has.is_empty() { touched } else { self.all().without(has) };
+        let mut targets = if has.is_empty() { touched } else { self.all().without(has) };
+        let early: Vec<Draft> = beside.to_vec();
+        targets |= early.iter().map(|draft| draft.target).collect();
         let bound = until.max(Instant::now() + self.settings.attempt_deadline);
         let traces = targets.iter().map(|target| {
             let mark = Mark { ambiguous: tally.may_land.has(target), ..mark.clone() };
             async move { self.leave_marker(&mark, target, bound).await }
         });
         futures::future::join_all(traces).await;
+        // What was written beside the data says that it was acknowledged. It was not, and who believed it would look for a
+        // version that nobody has.
+        let engine = Arc::clone(self);
+        self.spawn(async move {
+            for draft in &early {
+                engine.take_back(draft).await;
+            }
+        });
         self.compact(&write.key);
         self.work.notify_one();
+    }
+
+    /// Removes a marker that was written beside data which came to nothing. False if it may be there all the same: then
+    /// it is known, and catch-up clears it.
+    async fn take_back(&self, draft: &Draft) -> bool {
+        let mut known = draft.known(Origin::Ended);
+        known.homes |= draft.doubtful;
+        if known.homes.is_empty() || self.remove_marker(&known).await {
+            return true;
+        }
+        if !draft.homes.is_empty() {
+            self.enter(draft, Origin::Ended);
+        }
+        false
     }
 
     fn nobody(&self, write: &Write) -> object_store::Error {
@@ -581,11 +637,5 @@ impl Engine {
             error = error.answered(&backend.id, text);
         }
         error.into()
-    }
-}
-
-fn note(drafts: &mut [Draft], at: usize, home: usize, durable: bool) {
-    if durable {
-        drafts[at].homes.set(home);
     }
 }

@@ -5,23 +5,28 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use bytes::Bytes;
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use super::conditional::head;
 use super::put::stamped;
 use super::{Write, leg};
 use crate::backend::Mask;
+use crate::body::cut_short;
+use crate::catch_up::copying::PART;
 use crate::engine::{Engine, Task};
 use crate::error::{FailoverError, Reason, within};
 use crate::etag::label;
 use crate::events::Operation;
+use crate::observe::{Outcome, span};
 
 /// One step of an upload at several backends, and what each of them answers.
 type Steps<T> = FuturesUnordered<Task<(usize, Result<T>)>>;
@@ -77,6 +82,7 @@ impl Engine {
     /// An error if none succeeded.
     async fn gather_enough<T>(&self, key: &Path, mut steps: Steps<T>) -> Result<Vec<(usize, T)>> {
         let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+        let began = Instant::now();
         let mut done = Vec::new();
         let mut refusal = None;
         let mut patience = None;
@@ -94,11 +100,17 @@ impl Engine {
                 biased;
                 step = steps.next() => match step {
                     Some((at, Ok(result))) => {
-                        self.backends[at].answered();
+                        let backend = &self.backends[at];
+                        backend.answered();
+                        let took = began.elapsed();
+                        self.observers.answered(at, &backend.id, Operation::Multipart, took, Outcome::Ok);
                         done.push((at, result));
                     }
                     Some((at, Err(cause))) => {
                         let verdict = self.judge(at, Operation::Multipart, &cause).await;
+                        let outcome = if verdict.is_fault() { Outcome::Failed } else { Outcome::Refused };
+                        let (id, took) = (&self.backends[at].id, began.elapsed());
+                        self.observers.answered(at, id, Operation::Multipart, took, outcome);
                         error = error.failed(&self.backends[at].id, &cause);
                         // An upload that a backend has forgotten is that backend's failure.
                         let forgotten = matches!(cause, object_store::Error::NotFound { .. });
@@ -115,6 +127,60 @@ impl Engine {
             return Err(refusal.unwrap_or_else(|| error.into()));
         }
         Ok(done)
+    }
+
+    /// Uploads a body part by part to a key whose lock is held.
+    pub(crate) async fn upload_locked(
+        self: &Arc<Self>,
+        key: Path,
+        options: PutMultipartOptions,
+        (mut body, size): (BoxStream<'static, Result<Bytes>>, u64),
+    ) -> Result<()> {
+        let mut upload = self.begin_upload(key.clone(), options).await?;
+        let sent = self.send_body(&mut upload, &mut body, size).await;
+        if let Err(error) = sent {
+            // The first error is the one to tell.
+            let _ = upload.abort().await;
+            return Err(error);
+        }
+        let (members, version) = (Arc::clone(&upload.members), upload.version);
+        let until = self.write_bound(size);
+        self.complete_locked(key, members, version, until).await.map(|_| ())
+    }
+
+    /// Sends a body in parts that suit every member. Errors if it is not as long as it was said to be.
+    async fn send_body(
+        &self,
+        upload: &mut Upload,
+        body: &mut BoxStream<'static, Result<Bytes>>,
+        size: u64,
+    ) -> Result<()> {
+        let mut part = PART;
+        for (at, _) in &upload.members.uploads {
+            let limits = self.backends[*at].store.capabilities().parts;
+            part = part.max(limits.part_size_for(size, PART).unwrap_or(PART));
+        }
+        let part = usize::try_from(part).unwrap_or(usize::MAX);
+        let (mut pending, mut held, mut total) = (Vec::new(), 0, 0);
+        loop {
+            // The reader bounds its own silence, and goes on elsewhere first.
+            let mut piece = body.try_next().await?.unwrap_or_default();
+            let over = piece.is_empty();
+            total += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if over && total != size {
+                return Err(cut_short());
+            }
+            while held + piece.len() >= part || (over && held > 0) {
+                pending.push(piece.split_to(piece.len().min(part - held)));
+                held = 0;
+                upload.put_part(pending.drain(..).collect()).await?;
+            }
+            if over {
+                return Ok(());
+            }
+            held += piece.len();
+            pending.push(piece);
+        }
     }
 
     /// Begins an upload at every backend that is up.
@@ -169,7 +235,13 @@ impl Upload {
         }
         let (engine, members, key) =
             (Arc::clone(&self.engine), Arc::clone(&self.members), self.key.clone());
-        async move { gather_part(&engine, &members, &key, parts).await }.boxed()
+        async move {
+            // Nothing is sent before it is polled: parts that do not fit the memory wait their turn.
+            let until = engine.write_bound(size);
+            let _memory = engine.wait_for(&key, until, engine.take_memory(size)).await?;
+            gather_part(&engine, &members, &key, parts).await
+        }
+        .boxed()
     }
 }
 
@@ -225,8 +297,9 @@ impl MultipartUpload for Upload {
         let engine = Arc::clone(&self.engine);
         let (key, members, version) = (self.key.clone(), Arc::clone(&self.members), self.version);
         let task = Arc::clone(&engine);
-        let done =
-            engine.detached(async move { task.complete(key, members, version).await }).await?;
+        let span = span(Operation::Multipart, Some(&key));
+        let complete = async move { task.complete(key, members, version).await };
+        let done = engine.detached(complete.instrument(span)).await?;
         let backend = &engine.backends[done.at];
         Ok(PutResult {
             e_tag: label(&backend.id, backend.is_first(), done.result.e_tag),
@@ -281,9 +354,20 @@ impl Engine {
         members: Arc<Members>,
         version: Stamp,
     ) -> Result<super::Done> {
-        let size = members.state().bytes;
-        let until = self.write_bound(size);
+        let until = self.write_bound(members.state().bytes);
         let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
+        self.complete_locked(key, members, version, until).await
+    }
+
+    /// Completes an upload of a key whose lock is held.
+    async fn complete_locked(
+        self: &Arc<Self>,
+        key: Path,
+        members: Arc<Members>,
+        version: Stamp,
+        until: Instant,
+    ) -> Result<super::Done> {
+        let size = members.state().bytes;
         let whole = members.whole();
         let tag = VersionTag::new(version, &key, None);
         let (target, joined) = (key.clone(), Arc::clone(&members));
