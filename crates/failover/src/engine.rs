@@ -215,7 +215,7 @@ impl Engine {
     }
 
     /// Whether a backend refuses its probe as well. Those who ask at the same moment share one answer.
-    async fn is_out(&self, backend: &Backend, looks: usize) -> bool {
+    pub(crate) async fn is_out(&self, backend: &Backend, looks: usize) -> bool {
         let mut last = backend.doubted.lock().await;
         if let Some((at, out)) = *last
             && at.elapsed() < DOUBT_LASTS

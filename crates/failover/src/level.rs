@@ -92,10 +92,7 @@ impl Engine {
         prefix: Option<&Path>,
         dirty: &[Dirty],
     ) -> Result<Vec<(usize, ListResult)>> {
-        let call = |backend: &Backend| {
-            let store = Arc::clone(&backend.store);
-            async move { store.list_with_delimiter(prefix).await }
-        };
+        let call = |backend: &Backend| self.level_of(backend.at, prefix);
         let ask = |choice| self.read(Operation::List, ReadKind::Level, None, choice, call);
         let complete: Mask =
             self.backends.iter().filter(|backend| is_complete(backend)).map(|b| b.at).collect();
@@ -117,6 +114,21 @@ impl Engine {
         let all = self.backends.iter().map(|backend| ask(Choice::among(Mask::only(backend.at))));
         let all = futures::future::try_join_all(all).await?;
         Ok(all.into_iter().map(|served| (served.at, served.result)).collect())
+    }
+
+    /// The level as a backend has it. All its pages are one request, which is waited for as long as the backend answers
+    /// anything else.
+    async fn level_of(&self, at: usize, prefix: Option<&Path>) -> Result<ListResult> {
+        let backend = &self.backends[at];
+        let bound = self.settings.attempt_deadline;
+        let mut listing = backend.store.list_with_delimiter(prefix);
+        loop {
+            match timeout(bound, &mut listing).await {
+                Ok(result) => return result,
+                Err(_) if self.is_out(backend, 1).await => return Err(CutOff(bound).into_error()),
+                Err(_) => {}
+            }
+        }
     }
 
     /// The folders that have something in them.

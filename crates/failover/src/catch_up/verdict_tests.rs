@@ -1,7 +1,7 @@
 //! What wins, where the simulation found the wrong winner: each test fails without the remedy that it is about.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -60,7 +60,10 @@ fn marker(target: usize, time: u64, change: impl FnOnce(&mut Marker)) -> Known {
 }
 
 fn verdict(first: Option<u64>, second: Option<u64>, known: &[Known]) -> Settlement {
-    let seen = [first, second].map(|version| version.map(object));
+    judged(&[first, second].map(|version| version.map(object)), known)
+}
+
+fn judged(seen: &[Option<(ObjectMeta, Option<VersionTag>)>], known: &[Known]) -> Settlement {
     let states: Vec<State<'_>> = seen
         .iter()
         .enumerate()
@@ -97,4 +100,37 @@ fn tombstone_of_another_process_buries_what_its_keeper_lacks_whatever_the_date()
     });
     let found = verdict(None, Some(9), &[delete]);
     assert_eq!((found.winner, found.inferred, found.lagging), (None, true, vec![1]));
+}
+
+/// A provider was restored from a backup. An upload is dated by its beginning: what was put meanwhile, and is back now, would
+/// win over it.
+#[test]
+fn without_markers_a_newer_looking_loser_is_kept() {
+    let restored = object(9);
+    let (mut uploaded, tag) = object(5);
+    uploaded.last_modified += Duration::from_hours(1);
+    let found = judged(&[Some(restored), Some((uploaded, tag))], &[]);
+    assert_eq!((found.winner, found.conflicts), (Some(0), vec![1]));
+    // An older version that somebody was killed while replacing is no competitor.
+    let found = judged(&[Some(object(9)), Some(object(5))], &[]);
+    assert_eq!((found.winner, found.lagging, found.conflicts), (Some(0), vec![1], vec![]));
+}
+
+/// A process whose clock is ahead deleted the key at the first backend, and another wrote it afterwards.
+#[test]
+fn what_lies_where_the_key_was_deleted_is_kept() {
+    let (wrote, tag) = object(5);
+    let object = (wrote, tag.map(|tag| VersionTag { stamp: Stamp::new(5 << 16, 2), ..tag }));
+    let delete = |confirmed| {
+        let mut known = marker(1, 50_000, |marker| {
+            (marker.delete, marker.confirmed) = (true, confirmed);
+        });
+        known.homes = Mask::only(0);
+        known
+    };
+    let both = [Some(object.clone()), Some(object)];
+    for confirmed in [true, false] {
+        let found = judged(&both, &[delete(confirmed)]);
+        assert_eq!((found.winner, found.conflicts), (None, vec![0]), "confirmed: {confirmed}");
+    }
 }

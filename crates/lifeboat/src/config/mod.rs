@@ -37,9 +37,9 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `min_copies`, `catch_up_rate`, `hedge_budget_percent`, `memory_mib` | a number |
-//! | `slow_after`, `read_deadline`, `write_deadline`, `attempt_deadline`, `settling`, `journal_poll`, `quarantine`, `presence_beat` | a duration |
-//! | `settle_check`, `intent` | `true` or `false` |
+//! | `min_copies`, `hedge_budget_percent`, `memory_mib`, `catch_up_rate`, `catch_up_concurrency`, `settle_rate`, `consecutive_faults` | a number |
+//! | `slow_after`, `read_deadline`, `write_deadline`, `attempt_deadline`, `settling`, `journal_poll`, `quarantine`, `presence_beat`, `rescue_after`, `stall_deadline`, `settle_after`, `probe_initial`, `probe_max`, `probe_deadline` | a duration |
+//! | `settle_check`, `intent`, `read_through` | `true` or `false` |
 //! | `conditional_writes`, `stale_reads` | `"refuse"`, or `"active"` and `"serve"` |
 //! | `failback` | `"auto"` or `"manual"` |
 //!

@@ -154,16 +154,29 @@ impl<'a, 'i> Reader<'a, 'i> {
         }
     }
 
+    /// A duration above zero.
     pub(super) fn duration(&self, key: &str, longest: Duration) -> Result<Option<Duration>, Error> {
+        let above_zero = |duration: &Duration| !duration.is_zero() && *duration <= longest;
+        self.duration_if(key, &above_zero, &format!("above 0 and {}", up_to(longest)))
+    }
+
+    /// A duration, or none at all: `"0s"`.
+    pub(super) fn pause(&self, key: &str, longest: Duration) -> Result<Option<Duration>, Error> {
+        self.duration_if(key, &|duration| *duration <= longest, &up_to(longest))
+    }
+
+    fn duration_if(
+        &self,
+        key: &str,
+        fits: &dyn Fn(&Duration) -> bool,
+        wanted: &str,
+    ) -> Result<Option<Duration>, Error> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let Some(text) = self.string(key)? else { return Ok(None) };
-        let parsed = humantime::parse_duration(&text)
-            .ok()
-            .filter(|duration| !duration.is_zero() && *duration <= longest);
+        let parsed = humantime::parse_duration(&text).ok().filter(fits);
         parsed.map(Some).ok_or_else(|| {
-            let longest = humantime::format_duration(longest);
             self.source
-                .error(&value.span(), format!("`{key}` is no duration above 0 and up to {longest}"))
+                .error(&value.span(), format!("`{key}` is no duration {wanted}"))
                 .with_remedy("write one such as \"500ms\" or \"2s\"")
         })
     }
@@ -189,4 +202,8 @@ impl<'a, 'i> Reader<'a, 'i> {
             })
             .collect()
     }
+}
+
+fn up_to(longest: Duration) -> String {
+    format!("up to {}", humantime::format_duration(longest))
 }
