@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 
 use super::backend::SimBackend;
+use super::plan::Variant;
 use super::process::{SimClock, SimSpawner};
 
 /// What a simulated process is given.
@@ -18,6 +19,8 @@ pub struct ProcessContext {
     pub incarnation: u32,
     /// Its own seed: another one in each life.
     pub seed: u64,
+    /// How it is to be set up: as all processes of its world.
+    pub variant: Variant,
     /// The backends as this process reaches them, faults and all, in order of preference.
     pub stores: Vec<Arc<dyn ObjectStore>>,
     /// The same backends by name and settings: what a deployment knows about its providers. Data that is read or

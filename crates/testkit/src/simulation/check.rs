@@ -119,11 +119,14 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         // knows that it has.
         let always = |at: usize| plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
         let first = record.incarnation == 0 && plan.loss.is_none();
-        let could = (first && backends.clone().any(always)) || plan.episodes.is_empty();
+        // Where nobody waits for it, it has everything only in the next moment.
+        let waits = !plan.variant.asynchronous;
+        let could = (first && waits && backends.clone().any(always)) || plan.episodes.is_empty();
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
-    let served = backends.into_iter().find(|backend| fine(*backend));
-    served.map(|backend| format!("a write failed although backend {backend} was fine"))
+    let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
+    (served.len() >= plan.variant.copies)
+        .then(|| format!("a write failed although the backends {served:?} were fine"))
 }
 
 /// Whether it reads nothing but keys that its client has to itself: of the others somebody else may have the only
@@ -158,12 +161,17 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
             || (known.ever(value) && world.overrun(key, &expected, since, record.process))
             || (record.incarnation > 0 && lost_to_an_earlier_life(world, &expected))
     };
+    let stale = world.may_be_stale(record);
+    let shows = |key: &Path, value: Option<Value>| {
+        allows(key, value)
+            || (stale && client.model.key(key).is_some_and(|known| known.ever(value)))
+    };
     let exists = |key: &Path| {
         client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
     };
     match (&record.action, &record.outcome) {
         (Action::Get(key) | Action::GetRange(key, _) | Action::Head(key), Outcome::Saw(value))
-            if !allows(key, *value) =>
+            if !shows(key, *value) =>
         {
             let values = client.model.values(key);
             let absent = if allows(key, None) { " or nothing" } else { "" };
@@ -179,6 +187,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         }
         (Action::Copy(from, _) | Action::Rename(from, _), Outcome::Done)
             if !exists(from)
+                && !stale
                 && !world.is_disturbed(&state, from)
                 && !haunted(world, client, from) =>
         {
@@ -187,7 +196,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         (
             Action::Copy(from, _) | Action::Rename(from, _),
             Outcome::Failed(Refusal::NotFound, _),
-        ) if !allows(from, None) => Some("found nothing to copy".to_owned()),
+        ) if !shows(from, None) => Some("found nothing to copy".to_owned()),
         _ => None,
     }
 }
@@ -227,6 +236,9 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
         .find(|key| client.model.key(key).is_none())
     {
         return Some(format!("a listing shows {stranger}, which was never written"));
+    }
+    if world.may_be_stale(record) {
+        return None;
     }
     // Folders in which something may be.
     let mut possible = BTreeSet::new();

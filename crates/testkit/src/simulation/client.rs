@@ -137,7 +137,8 @@ impl Workload {
                 // has that lost something.
                 let knows =
                     self.world.could_read_all(self.process, state.born[self.process], invoked);
-                if knows && !self.world.is_disturbed(state, from) {
+                let stale = self.world.plan.variant.stale;
+                if knows && !stale && !self.world.is_disturbed(state, from) {
                     model.values(from)
                 } else {
                     model.all_values(from)

@@ -50,6 +50,8 @@ pub struct Profile {
     pub losses: u32,
     /// In how many of a thousand seeds someone writes behind the application's back.
     pub foreign: u32,
+    /// In how many of a thousand seeds the processes are set up in another way than usual.
+    pub variants: u32,
 }
 
 impl Default for Profile {
@@ -74,7 +76,45 @@ impl Default for Profile {
             crashes: 350,
             losses: 80,
             foreign: 100,
+            variants: 400,
         }
+    }
+}
+
+/// How the processes of a seed are set up. An application has settings of its own for this; here stands what may be asked
+/// of it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Variant {
+    /// So many backends must have a write before it is acknowledged.
+    pub copies: usize,
+    /// A write waits for no other backend once it has enough copies.
+    pub asynchronous: bool,
+    /// What a write is about to do is remembered before it does it.
+    pub intent: bool,
+    /// A read finds an older version rather than fail where only a backend that is away has the newest.
+    pub stale: bool,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { copies: 1, asynchronous: false, intent: false, stale: false }
+    }
+}
+
+impl Variant {
+    /// Draws one that differs from the usual one, sometimes in two ways.
+    fn draw(random: &mut Random, backends: usize) -> Self {
+        let mut variant = Self::default();
+        for _ in 0..=u32::from(random.permille(250)) {
+            match random.index(4) {
+                0 => variant.asynchronous = true,
+                1 if backends > 1 => variant.copies = 2,
+                2 => variant.stale = true,
+                _ => variant.intent = true,
+            }
+        }
+        variant
     }
 }
 
@@ -227,10 +267,15 @@ pub struct Plan {
     pub foreign: Vec<Foreign>,
     /// A backend that loses what it was told from the first moment on, at the second.
     pub loss: Option<(usize, u64, u64)>,
+    /// How the processes are set up.
+    pub variant: Variant,
 }
 
 /// Bad weather begins in this time, in milliseconds.
 const BEGINS: std::ops::Range<u64> = 1_000..60_000;
+
+/// Tells the sequence that set-ups are drawn from apart from the one of the weather.
+const SETUP: u64 = 0x005E_7009;
 
 /// Bad weather lasts so long.
 const LASTS: std::ops::Range<u64> = 200..40_000;
@@ -254,11 +299,22 @@ impl Plan {
             crashes: Vec::new(),
             foreign: Vec::new(),
             loss: None,
+            variant: Variant::default(),
         };
+        plan.draw_setup(profile);
         if profile.episodes > 0 && !random.permille(50) {
             plan.draw_faults(&mut random, profile);
         }
         plan
+    }
+
+    /// Draws what is not weather, from a sequence of its own: the weather of a seed stays what it was.
+    fn draw_setup(&mut self, profile: &Profile) {
+        let mut random = Random::new(self.seed ^ SETUP);
+        let (mut variant, other) = (random.fork(), random.permille(profile.variants));
+        if other {
+            self.variant = Variant::draw(&mut variant, self.backends.len());
+        }
     }
 
     fn draw_faults(&mut self, random: &mut Random, profile: &Profile) {
@@ -359,6 +415,7 @@ impl fmt::Display for Plan {
             self.pause
         )?;
         writeln!(f, "clocks ahead by {:?} ms", self.clocks)?;
+        writeln!(f, "{:?}", self.variant)?;
         for (number, backend) in self.backends.iter().enumerate() {
             writeln!(f, "backend {number}: {backend:?}")?;
         }

@@ -155,6 +155,7 @@ impl<'a> Run<'a> {
             process,
             incarnation,
             seed: world.plan.seed.wrapping_mul(1009).wrapping_add(client),
+            variant: world.plan.variant,
             stores: stores.collect(),
             backends: world.backends.clone(),
             clock: SimClock::new(world.began, world.plan.clocks[process]),

@@ -269,7 +269,7 @@ fn missed<'a>(
         .filter(|write| read.completed.is_none_or(|completed| write.record.invoked <= completed))
         .collect();
     // What others wrote comes when it comes.
-    if possible.iter().any(|write| !mine(write)) {
+    if world.may_be_stale(read) || possible.iter().any(|write| !mine(write)) {
         return None;
     }
     writes.iter().find(|newer| {

@@ -187,6 +187,19 @@ impl World {
         })
     }
 
+    /// Whether a read of a process may find what is older, because somebody may be away who has what is newer.
+    pub(super) fn may_be_stale(&self, record: &Record) -> bool {
+        let grace = u64::try_from(self.profile.grace.as_millis()).unwrap_or(u64::MAX);
+        let from = record.invoked.saturating_sub(grace);
+        let until = record.completed.unwrap_or(u64::MAX);
+        // One that is slow all the time may be taken for one that is away.
+        let here = |backend: usize| {
+            self.plan.was_fine(Some(record.process), backend, from, until)
+                && self.plan.backends[backend].slower == 1
+        };
+        self.plan.variant.stale && !(0..self.backends.len()).all(here)
+    }
+
     /// The process dies: what it had under way is open for ever, and what it remembered is lost.
     pub(super) fn bury(&self, process: usize, incarnation: u32) {
         let now = self.now();
