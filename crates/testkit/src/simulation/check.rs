@@ -26,7 +26,10 @@ pub(super) fn written_keys(action: &Action) -> Vec<&Path> {
 /// The key that an action reads.
 pub(super) fn read_key(action: &Action) -> Option<&Path> {
     match action {
-        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) => Some(key),
+        Action::Get(key)
+        | Action::GetRange(key, _)
+        | Action::GetRanges(key, _)
+        | Action::Head(key) => Some(key),
         _ => None,
     }
 }
@@ -50,7 +53,9 @@ fn check_duration(world: &World, record: &Record) -> Option<String> {
     let profile = &world.profile;
     // How many requests one after the other an operation stands for.
     let (bound, steps) = match &record.action {
-        Action::Get(_) | Action::GetRange(..) => (profile.read_bound + profile.silence, 1),
+        Action::Get(_) | Action::GetRange(..) | Action::GetRanges(..) => {
+            (profile.read_bound + profile.silence, 1)
+        }
         Action::Head(_) => (profile.read_bound, 1),
         Action::List(_) | Action::Level(_) => (profile.read_bound, 2),
         Action::Put(_) | Action::Create(_) | Action::Update(_) => (profile.write_bound, 1),
@@ -121,7 +126,11 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let first = record.incarnation == 0 && plan.loss.is_none();
         // Where nobody waits for it, it has everything only in the next moment.
         let waits = !plan.variant.asynchronous;
-        let could = (first && waits && backends.clone().any(always)) || plan.episodes.is_empty();
+        // What reads and writes needs as many as a write.
+        let writes = !record.action.is_read();
+        let needed = if writes { plan.variant.copies } else { 1 };
+        let served = backends.clone().filter(|at| always(*at)).count();
+        let could = (first && waits && served >= needed) || plan.episodes.is_empty();
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
     let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
@@ -133,10 +142,10 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
 /// copy.
 fn reads_own_keys(record: &Record) -> bool {
     let folder = own_folder(record.process, record.client);
+    if let Some(key) = read_key(&record.action) {
+        return key.prefix_matches(&folder);
+    }
     match &record.action {
-        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) => {
-            key.prefix_matches(&folder)
-        }
         Action::List(prefix) | Action::Level(prefix) => prefix.prefix_matches(&folder),
         Action::Copy(from, to) | Action::Rename(from, to) => {
             from.prefix_matches(&folder) && to.prefix_matches(&folder)
@@ -169,14 +178,13 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
     let exists = |key: &Path| {
         client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
     };
+    if let (Some(key), Outcome::Saw(value)) = (read_key(&record.action), &record.outcome) {
+        let values = client.model.values(key);
+        let absent = if allows(key, None) { " or nothing" } else { "" };
+        let text = || format!("saw {value:?} where only {values:?}{absent} can be");
+        return (!shows(key, *value)).then(text);
+    }
     match (&record.action, &record.outcome) {
-        (Action::Get(key) | Action::GetRange(key, _) | Action::Head(key), Outcome::Saw(value))
-            if !shows(key, *value) =>
-        {
-            let values = client.model.values(key);
-            let absent = if allows(key, None) { " or nothing" } else { "" };
-            Some(format!("saw {value:?} where only {values:?}{absent} can be"))
-        }
         (Action::Create(key), Outcome::Done) if !allows(key, None) => {
             Some("created what exists".to_owned())
         }

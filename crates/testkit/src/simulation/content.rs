@@ -43,8 +43,11 @@ pub(super) fn value_of(bytes: &[u8]) -> Option<Value> {
     (content(value) == bytes).then_some(value)
 }
 
+/// So many bytes from the beginning of a content name its value.
+pub(super) const NAMED: u64 = 16;
+
 /// The value that some bytes claim to be.
-fn claimed(bytes: &[u8]) -> Option<Value> {
+pub(super) fn claimed(bytes: &[u8]) -> Option<Value> {
     let text = bytes.strip_prefix(b"v")?;
     let end = text.iter().position(|byte| *byte == b':')?;
     std::str::from_utf8(&text[..end]).ok()?.parse().ok()

@@ -45,8 +45,9 @@
 //!   again with nothing but what the backends have. Clocks are skewed, some by an hour.
 //!   In some seeds ([`Profile::variants`]) they are set up in another way ([`Variant`]): they want two copies of a write, or
 //!   do not wait for the second; remember what they are about to do; serve older versions rather than none.
-//! - **Clients**: puts, creates, updates, multipart uploads, reads, ranges, metadata, deletes, bulk deletes, listings,
-//!   copies and renames; of keys that one client has to itself, and of keys that all share. Some stop waiting.
+//! - **Clients**: puts, creates, updates, multipart uploads, reads, ranges, several ranges at once, metadata, deletes, bulk
+//!   deletes, listings, copies and renames; of keys that one client has to itself, and of keys that all share. Some stop
+//!   waiting. In some seeds ([`Profile::names`]) some keys are long, or have a `~` or a `%7E` in them.
 //! - **Others**: someone who writes to a backend directly, and a provider that loses what it was told last.
 //!
 //! # What is checked

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use object_store::path::Path;
+
 use super::backend::{BackendSettings, Conditions};
 use super::order::Order;
 use crate::fault_store::{At, Failure, Operation, Rule, Strike};
@@ -52,6 +54,8 @@ pub struct Profile {
     pub foreign: u32,
     /// In how many of a thousand seeds the processes are set up in another way than usual.
     pub variants: u32,
+    /// In how many of a thousand seeds some keys have names that are long, or have characters that are escaped now and then.
+    pub names: u32,
 }
 
 impl Default for Profile {
@@ -77,6 +81,7 @@ impl Default for Profile {
             losses: 80,
             foreign: 100,
             variants: 400,
+            names: 400,
         }
     }
 }
@@ -257,6 +262,8 @@ pub struct Plan {
     pub own_keys: usize,
     /// Keys that all clients share.
     pub shared_keys: usize,
+    /// What keys are called within their folders; the first have these names, as many as there are.
+    pub names: Vec<String>,
     /// Pauses between a client's operations: up to so many milliseconds.
     pub pause: u64,
     /// Bad weather.
@@ -273,6 +280,16 @@ pub struct Plan {
 
 /// Bad weather begins in this time, in milliseconds.
 const BEGINS: std::ops::Range<u64> = 1_000..60_000;
+
+/// Names that sort differently by bytes and by folders.
+const NAMES: [&str; 5] = ["k", "k/x", "k-1", "m", "k/x-y/z"];
+
+/// Of this a long name is made.
+const LONG: &str = "鍵";
+
+/// So often: 720 bytes when each byte is escaped, more than fits into the name of anything that names the key, and 240 as
+/// they are.
+const LENGTH: usize = 80;
 
 /// Tells the sequence that set-ups are drawn from apart from the one of the weather.
 const SETUP: u64 = 0x005E_7009;
@@ -294,6 +311,7 @@ impl Plan {
             clients: 1 + random.index(3),
             own_keys: 2 + random.index(3),
             shared_keys: 1 + random.index(3),
+            names: NAMES.map(str::to_owned).into(),
             pause: [20, 300, 3_000][random.index(3)],
             episodes: Vec::new(),
             crashes: Vec::new(),
@@ -312,9 +330,40 @@ impl Plan {
     fn draw_setup(&mut self, profile: &Profile) {
         let mut random = Random::new(self.seed ^ SETUP);
         let (mut variant, other) = (random.fork(), random.permille(profile.variants));
+        let (mut names, strange) = (random.fork(), random.permille(profile.names));
+        if strange {
+            self.rename_keys(&mut names);
+        }
         if other {
             self.variant = Variant::draw(&mut variant, self.backends.len());
         }
+    }
+
+    /// Gives some neighbours among the keys other names: some of these are taken for one another where someone escapes what
+    /// another does not.
+    fn rename_keys(&mut self, random: &mut Random) {
+        let long = LONG.repeat(LENGTH);
+        let strange = ["k~1".to_owned(), "k%7E1".to_owned(), long, "k~/x".to_owned()];
+        let (first, place) = (random.index(strange.len()), random.index(2));
+        for number in 0..=random.index(3) {
+            self.names[place + number].clone_from(&strange[(first + number) % strange.len()]);
+        }
+    }
+
+    /// A key that a client has to itself.
+    pub(super) fn own_key(&self, process: usize, client: usize, number: usize) -> Path {
+        self.key(&format!("own/p{process}c{client}"), number)
+    }
+
+    /// A key that everyone writes.
+    pub(super) fn shared_key(&self, number: usize) -> Path {
+        self.key("shared", number)
+    }
+
+    /// As keys come from elsewhere: nothing is escaped.
+    fn key(&self, folder: &str, number: usize) -> Path {
+        let name = &self.names[number % self.names.len()];
+        Path::parse(format!("{folder}/{name}")).expect("no name has an empty part")
     }
 
     fn draw_faults(&mut self, random: &mut Random, profile: &Profile) {
@@ -415,7 +464,7 @@ impl fmt::Display for Plan {
             self.pause
         )?;
         writeln!(f, "clocks ahead by {:?} ms", self.clocks)?;
-        writeln!(f, "{:?}", self.variant)?;
+        writeln!(f, "{:?}, keys {:?}", self.variant, self.names)?;
         for (number, backend) in self.backends.iter().enumerate() {
             writeln!(f, "backend {number}: {backend:?}")?;
         }

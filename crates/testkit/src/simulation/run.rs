@@ -17,7 +17,7 @@ use super::history::{History, Outcome, Record, Value};
 use super::plan::{Condition, Crash, Plan, Profile};
 use super::process::{SimClock, SimSpawner};
 use super::verdict;
-use super::world::{World, client_number, shared_key};
+use super::world::{World, client_number};
 use crate::fault_store::{FaultStore, Faults};
 
 /// How long a request or an answer travels in fine weather.
@@ -264,7 +264,8 @@ impl<'a> Run<'a> {
     async fn disturb(&self) {
         let world = &self.world;
         let write = |(number, foreign): (usize, &super::Foreign)| {
-            let (backend, at, key) = (foreign.backend, foreign.at, shared_key(foreign.key));
+            let (backend, at, key) =
+                (foreign.backend, foreign.at, world.plan.shared_key(foreign.key));
             async move {
                 self.at(at).await;
                 let value = FOREIGN + Value::try_from(number).unwrap_or_default();

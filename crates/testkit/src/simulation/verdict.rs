@@ -241,10 +241,8 @@ fn judge_reads(world: &World) -> Vec<String> {
         }
         let writes = writes(world, records, &key);
         for read in records {
-            let (Action::Get(k) | Action::GetRange(k, _) | Action::Head(k)) = &read.action else {
-                continue;
-            };
-            let (Outcome::Saw(value), true) = (&read.outcome, *k == key) else { continue };
+            let mine = super::check::read_key(&read.action) == Some(&key);
+            let (Outcome::Saw(value), true) = (&read.outcome, mine) else { continue };
             if let Some(missed) = missed(world, &writes, read, *value) {
                 wrong.push(format!("{read} is older than {}", missed.record));
             }

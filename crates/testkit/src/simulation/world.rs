@@ -68,7 +68,7 @@ impl World {
         let mut clients = BTreeMap::new();
         for process in 0..plan.clocks.len() {
             for client in 0..plan.clients {
-                let keys = (0..plan.own_keys).map(|number| own_key(process, client, number));
+                let keys = (0..plan.own_keys).map(|number| plan.own_key(process, client, number));
                 let model = Model::new(keys);
                 let (random, remaining) = (random.fork(), profile.operations);
                 let versions = BTreeMap::new();
@@ -238,22 +238,9 @@ impl World {
     }
 }
 
-/// Names that sort differently by bytes and by folders.
-const NAMES: [&str; 5] = ["k", "k/x", "k-1", "m", "k/x-y/z"];
-
-/// A key that a client has to itself.
-pub(super) fn own_key(process: usize, client: usize, number: usize) -> Path {
-    Path::from(format!("own/p{process}c{client}/{}", NAMES[number % NAMES.len()]))
-}
-
 /// The folder of a client.
 pub(super) fn own_folder(process: usize, client: usize) -> Path {
     Path::from(format!("own/p{process}c{client}"))
-}
-
-/// A key that everyone writes.
-pub(super) fn shared_key(number: usize) -> Path {
-    Path::from(format!("shared/{}", NAMES[number % NAMES.len()]))
 }
 
 /// Whether everyone writes it.
