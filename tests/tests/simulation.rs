@@ -66,9 +66,11 @@ fn profile() -> Profile {
 fn failover(context: &ProcessContext) -> Arc<dyn Running> {
     let (clock, spawner) = (context.clock.clone(), context.spawner.clone());
     let mut builder = process(settings(context.variant), clock, spawner).seed(context.seed);
-    for (store, seen) in context.stores.iter().zip(&context.backends) {
-        // All of them were empty when the application was set up.
-        builder = builder.seeded_backend(backend(Arc::clone(store), seen));
+    let ways = context.stores.iter().zip(&context.backends).zip(&context.complete);
+    for ((store, seen), complete) in ways {
+        let backend = backend(Arc::clone(store), seen);
+        builder =
+            if *complete { builder.seeded_backend(backend) } else { builder.backend(backend) };
     }
     Arc::new(Process(builder.build().unwrap()))
 }

@@ -26,6 +26,8 @@ pub struct ProcessContext {
     /// The same backends by name and settings: what a deployment knows about its providers. Data that is read or
     /// written here goes past all faults, so an application has no business with it.
     pub backends: Vec<SimBackend>,
+    /// Whether each of them held everything when the application was set up.
+    pub complete: Vec<bool>,
     /// Its wall clock.
     pub clock: SimClock,
     /// Where its tasks run. What is spawned elsewhere survives a crash, and the simulation reports it.

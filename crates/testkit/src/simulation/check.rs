@@ -41,6 +41,7 @@ pub(super) fn online(world: &World, record: &Record) {
         check_refusal(record),
         check_availability(world, record),
         check_own_keys(world, record),
+        check_earlier(world, record),
         check_listing(world, record),
     ];
     for wrong in wrong.into_iter().flatten() {
@@ -122,7 +123,10 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process
         // knows that it has.
-        let always = |at: usize| plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
+        let always = |at: usize| {
+            let fine = plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
+            fine && plan.joins != Some(at)
+        };
         let first = record.incarnation == 0 && plan.loss.is_none();
         // Where nobody waits for it, it has everything only in the next moment.
         let waits = !plan.variant.asynchronous;
@@ -207,6 +211,32 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         ) if !shows(from, None) => Some("found nothing to copy".to_owned()),
         _ => None,
     }
+}
+
+/// Whether something that was there before a backend joined was denied, although nobody has tried to delete it: that
+/// needs no knowledge of what any process did, so it holds from the first moment of each life.
+fn check_earlier(world: &World, record: &Record) -> Option<String> {
+    let state = world.state();
+    let kept = |key: &Path| {
+        let deletes = |record: &Record| {
+            let gone = matches!(record.action, Action::Delete(_) | Action::Rename(..));
+            gone && written_keys(&record.action).contains(&key)
+        };
+        world.before.contains_key(key)
+            && !world.is_disturbed(&state, key)
+            && !state.history.records.iter().any(deletes)
+    };
+    let text = match (&record.action, &record.outcome) {
+        (Action::Create(key), Outcome::Done) if kept(key) => "created what was there before",
+        (Action::Copy(key, _), Outcome::Failed(Refusal::NotFound, _)) if kept(key) => {
+            "did not find what was there before"
+        }
+        (action, Outcome::Saw(None)) if read_key(action).is_some_and(kept) => {
+            "did not see what was there before"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// Whether a write lost to one of an earlier life of its process, which was dated by a clock that is ahead: it is kept.

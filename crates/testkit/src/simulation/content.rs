@@ -9,6 +9,9 @@ use crate::random::Random;
 /// Values from here on are written by nobody's client: someone writes behind our back.
 pub(super) const FOREIGN: Value = 1_000_000;
 
+/// Values from here on were there before anything began.
+pub(super) const EARLIER: Value = 2_000_000;
+
 /// Longest filler, in bytes: several pieces of a body, and more than one part of a multipart upload.
 const FILLER: u64 = 240;
 

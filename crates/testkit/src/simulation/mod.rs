@@ -48,6 +48,8 @@
 //! - **Clients**: puts, creates, updates, multipart uploads, reads, ranges, several ranges at once, metadata, deletes, bulk
 //!   deletes, listings, copies and renames; of keys that one client has to itself, and of keys that all share. Some stop
 //!   waiting. In some seeds ([`Profile::names`]) some keys are long, or have a `~` or a `%7E` in them.
+//! - **What was there before**: in some seeds ([`Profile::joins`]) one of the first two backends has just joined, empty, and
+//!   the others hold objects of an earlier version of the application: attributes, but nothing of the application's own.
 //! - **Others**: someone who writes to a backend directly, and a provider that loses what it was told last.
 //!
 //! # What is checked
@@ -56,6 +58,7 @@
 //! and nothing else; bytes and attributes belong together; what does not exist is not refused for existing, and the
 //! other way round; listings have what must be there and nothing else, nothing twice and nothing private. For a key
 //! that processes share: a process never sees something older than what it wrote itself, unless another wrote.
+//! What was there before a backend joined is never reported missing, nor created over, until someone begins to delete it.
 //! Every operation ends within its bound. A write does not fail while as many backends as must have it
 //! ([`Variant::copies`]) have been fine for [`Profile::grace`]; a read does not fail while some backend has been fine from the beginning.
 //!
@@ -92,6 +95,7 @@
 //!   are not enforced, by a request that was sent before its sender could know. Reads of such a key are not checked.
 //! - **A read that may be stale** ([`Variant::stale`]) may see anything that its key ever held, or that it was not there yet,
 //!   while some backend is away from its process or has been within [`Profile::grace`]. What is copied then is as old.
+//! - **What was there before a backend joined**, and nobody wrote since, need not come to it by catching up, only by mending.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
 //! - **Conditional operations** may be refused whenever a backend has ever been unwell, or others write the key at the
 //!   same time. They may never succeed falsely.

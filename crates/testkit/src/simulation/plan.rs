@@ -1,11 +1,14 @@
 //! What a seed stands for: how many processes and backends, what goes wrong and when.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use object_store::path::Path;
 
 use super::backend::{BackendSettings, Conditions};
+use super::content::EARLIER;
+use super::history::Value;
 use super::order::Order;
 use crate::fault_store::{At, Failure, Operation, Rule, Strike};
 use crate::random::Random;
@@ -54,6 +57,9 @@ pub struct Profile {
     pub foreign: u32,
     /// In how many of a thousand seeds the processes are set up in another way than usual.
     pub variants: u32,
+    /// In how many of a thousand seeds one of the first two backends has just joined, and the others already hold objects:
+    /// without stamps, as the application wrote them before it had more than one backend.
+    pub joins: u32,
     /// In how many of a thousand seeds some keys have names that are long, or have characters that are escaped now and then.
     pub names: u32,
 }
@@ -81,6 +87,7 @@ impl Default for Profile {
             losses: 80,
             foreign: 100,
             variants: 400,
+            joins: 150,
             names: 400,
         }
     }
@@ -276,6 +283,8 @@ pub struct Plan {
     pub loss: Option<(usize, u64, u64)>,
     /// How the processes are set up.
     pub variant: Variant,
+    /// A backend that has just joined: the others hold objects that it lacks.
+    pub joins: Option<usize>,
 }
 
 /// Bad weather begins in this time, in milliseconds.
@@ -290,6 +299,9 @@ const LONG: &str = "鍵";
 /// So often: 720 bytes when each byte is escaped, more than fits into the name of anything that names the key, and 240 as
 /// they are.
 const LENGTH: usize = 80;
+
+/// Tells the sequence that chooses what is there before anything begins.
+const BEFORE: u64 = 0x00BE_F03E;
 
 /// Tells the sequence that set-ups are drawn from apart from the one of the weather.
 const SETUP: u64 = 0x005E_7009;
@@ -318,6 +330,7 @@ impl Plan {
             foreign: Vec::new(),
             loss: None,
             variant: Variant::default(),
+            joins: None,
         };
         plan.draw_setup(profile);
         if profile.episodes > 0 && !random.permille(50) {
@@ -334,6 +347,10 @@ impl Plan {
         if strange {
             self.rename_keys(&mut names);
         }
+        let (mut which, joins) = (random.fork(), random.permille(profile.joins));
+        if joins && self.backends.len() > 1 {
+            self.joins = Some(which.index(2));
+        }
         if other {
             self.variant = Variant::draw(&mut variant, self.backends.len());
         }
@@ -348,6 +365,23 @@ impl Plan {
         for number in 0..=random.index(3) {
             self.names[place + number].clone_from(&strange[(first + number) % strange.len()]);
         }
+    }
+
+    /// The keys that exist before anything begins, and their values.
+    pub(super) fn before(&self) -> BTreeMap<Path, Value> {
+        if self.joins.is_none() {
+            return BTreeMap::new();
+        }
+        let mut random = Random::new(self.seed ^ BEFORE);
+        let own = (0..self.clocks.len()).flat_map(|process| {
+            let clients = 0..self.clients;
+            clients
+                .flat_map(move |client| (0..self.own_keys).map(move |key| (process, client, key)))
+        });
+        let own = own.map(|(process, client, key)| self.own_key(process, client, key));
+        let shared = (0..self.shared_keys).map(|number| self.shared_key(number));
+        let there = own.chain(shared).filter(|_| random.permille(600));
+        there.zip(EARLIER..).collect()
     }
 
     /// A key that a client has to itself.
@@ -465,6 +499,9 @@ impl fmt::Display for Plan {
         )?;
         writeln!(f, "clocks ahead by {:?} ms", self.clocks)?;
         writeln!(f, "{:?}, keys {:?}", self.variant, self.names)?;
+        if let Some(backend) = self.joins {
+            writeln!(f, "backend {backend} joins, the others hold {:?}", self.before())?;
+        }
         for (number, backend) in self.backends.iter().enumerate() {
             writeln!(f, "backend {number}: {backend:?}")?;
         }

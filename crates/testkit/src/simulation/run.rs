@@ -158,6 +158,7 @@ impl<'a> Run<'a> {
             variant: world.plan.variant,
             stores: stores.collect(),
             backends: world.backends.clone(),
+            complete: (0..world.backends.len()).map(|at| world.plan.joins != Some(at)).collect(),
             clock: SimClock::new(world.began, world.plan.clocks[process]),
             spawner: spawner.clone(),
         });
@@ -328,7 +329,8 @@ impl<'a> Run<'a> {
             let state = world.state();
             let unknown =
                 |key: &Path| state.forgotten.contains(key) || world.is_disturbed(&state, key);
-            left.iter().filter(|(key, _)| !unknown(key)).collect()
+            let left = left.iter().filter(|(key, _)| !unknown(key) && !world.is_untouched(key));
+            left.collect()
         };
         for (key, difference) in remembered {
             world.complain(format!("{key} differs after catching up: {difference}"));

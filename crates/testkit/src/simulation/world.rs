@@ -7,7 +7,7 @@ use object_store::path::Path;
 use tokio::time::Instant;
 
 use super::backend::SimBackend;
-use super::content::value_of;
+use super::content::{attributes, content, value_of};
 use super::history::{History, Outcome, Record, Value};
 use super::model::Model;
 use super::plan::{Plan, Profile};
@@ -19,6 +19,8 @@ pub(super) struct World {
     pub(super) profile: Profile,
     pub(super) began: Instant,
     pub(super) backends: Vec<SimBackend>,
+    /// What was there before anything began.
+    pub(super) before: BTreeMap<Path, Value>,
     state: Mutex<State>,
 }
 
@@ -63,13 +65,19 @@ impl World {
         let backend = |(number, settings): (usize, &super::BackendSettings)| {
             SimBackend::new(format!("b{number}"), settings.clone())
         };
-        let backends = plan.backends.iter().enumerate().map(backend).collect();
+        let backends: Vec<_> = plan.backends.iter().enumerate().map(backend).collect();
+        let before = plan.before();
+        for (_, backend) in backends.iter().enumerate().filter(|(at, _)| plan.joins != Some(*at)) {
+            for (key, value) in &before {
+                backend.hold(key, content(*value), attributes(*value));
+            }
+        }
         let mut random = Random::new(plan.seed ^ 0x5EED);
         let mut clients = BTreeMap::new();
         for process in 0..plan.clocks.len() {
             for client in 0..plan.clients {
                 let keys = (0..plan.own_keys).map(|number| plan.own_key(process, client, number));
-                let model = Model::new(keys);
+                let model = Model::new(keys.map(|key| (key.clone(), before.get(&key).copied())));
                 let (random, remaining) = (random.fork(), profile.operations);
                 let versions = BTreeMap::new();
                 clients.insert((process, client), Client { random, remaining, model, versions });
@@ -85,7 +93,7 @@ impl World {
             born: vec![0; plan.clocks.len()],
         };
         let (began, state) = (Instant::now(), Mutex::new(state));
-        Arc::new(Self { plan, profile, began, backends, state })
+        Arc::new(Self { plan, profile, began, backends, before, state })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -184,6 +192,15 @@ impl World {
             begins.iter().any(|at| {
                 at + grace <= now && self.plan.was_fine(Some(process), backend, *at, at + grace)
             })
+        })
+    }
+
+    /// Whether nobody has written a key that was there before a backend joined: only comparing brings it there.
+    pub(super) fn is_untouched(&self, key: &Path) -> bool {
+        let Some(before) = self.before.get(key) else { return false };
+        self.backends.iter().enumerate().all(|(at, backend)| {
+            let there = backend.object(key).and_then(|stored| value_of(&stored.bytes));
+            there == Some(*before).filter(|_| self.plan.joins != Some(at))
         })
     }
 
