@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use object_store::path::Path;
 
+use super::content::value_of;
 use super::history::{Action, Outcome, Record, Refusal, Value};
 use super::run::TRAVEL;
 use super::world::{World, is_shared, own_folder};
@@ -120,6 +121,9 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let fine = plan.episodes.is_empty() && plan.backends.iter().all(|one| one.slower == 1);
         return fine.then(|| "failed in fine weather".to_owned());
     }
+    if reads && let Some(backend) = could_serve(world, record, fine) {
+        return Some(format!("a read failed although backend {backend} was fine and has it"));
+    }
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process
         // knows that it has.
@@ -140,6 +144,31 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
     (served.len() >= plan.variant.copies)
         .then(|| format!("a write failed although the backends {served:?} were fine"))
+}
+
+/// A backend that has been fine and holds the newest version of a key with one writer. Who has not had the time to read
+/// every journal does not know that it is the newest.
+fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> Option<usize> {
+    let key = read_key(&record.action)?;
+    let state = world.state();
+    let born = state.born[record.process];
+    let knows =
+        record.incarnation == 0 || world.could_read_all(record.process, born, record.completed?);
+    if !knows || world.is_disturbed(&state, key) {
+        return None;
+    }
+    let client = state.clients.get(&(record.process, record.client))?;
+    let newest = client.model.key(key)?.certain()?;
+    // What it lacks, one that has just joined may lack for that reason.
+    let complete = |at: usize| newest.is_some() || world.plan.joins != Some(at);
+    let has = |at: usize| {
+        world.backends[at].with_log(|log| {
+            let last = log.iter().rev().find(|change| change.key == *key);
+            let held = last.and_then(|change| change.now.as_deref()).and_then(value_of);
+            held == newest && last.is_none_or(|change| change.at <= record.invoked)
+        })
+    };
+    (0..world.backends.len()).find(|at| fine(*at) && complete(*at) && has(*at))
 }
 
 /// Whether it reads nothing but keys that its client has to itself: of the others somebody else may have the only

@@ -60,7 +60,8 @@
 //! that processes share: a process never sees something older than what it wrote itself, unless another wrote.
 //! What was there before a backend joined is never reported missing, nor created over, until someone begins to delete it.
 //! Every operation ends within its bound. A write does not fail while as many backends as must have it
-//! ([`Variant::copies`]) have been fine for [`Profile::grace`]; a read does not fail while some backend has been fine from the beginning.
+//! ([`Variant::copies`]) have been fine for [`Profile::grace`]; a read of a key with one writer does not fail while a backend has been fine
+//! for as long that has what was last acknowledged, nor one of anything while a backend has been fine from the beginning.
 //!
 //! In the end, when the weather has been fine for [`Profile::late`] and the application has caught up: all backends
 //! hold the same bytes and attributes; nothing is left to do; every process lists what is there; no acknowledged write
