@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lifeboat_failover::{Failover, Settings};
-use lifeboat_testkit::simulation::{Campaign, Effort, ProcessContext, Profile, Running, simulate};
+use lifeboat_failover::{Failover, Settings, StaleReads};
+use lifeboat_testkit::simulation::{
+    Campaign, Effort, ProcessContext, Profile, Running, Variant, simulate,
+};
 use lifeboat_tests::simulated::{backend, fast, process};
 use object_store::ObjectStore;
 
@@ -34,12 +36,20 @@ impl Running for Process {
     }
 }
 
-/// As fast as in the traps; nothing waits for its turn.
-fn settings() -> Settings {
+/// As fast as in the traps; nothing waits for its turn. The rest is as the seed has it.
+fn settings(variant: Variant) -> Settings {
     let mut settings = fast();
     settings.settle_rate = 1_000;
     settings.presence_beat = Duration::from_secs(2);
     settings.catch_up_rate = 10_000;
+    settings.min_copies = variant.copies;
+    settings.intent = variant.intent;
+    if variant.asynchronous {
+        settings.slow_after = Duration::ZERO;
+    }
+    if variant.stale {
+        settings.stale_reads = StaleReads::Serve;
+    }
     settings
 }
 
@@ -55,10 +65,12 @@ fn profile() -> Profile {
 
 fn failover(context: &ProcessContext) -> Arc<dyn Running> {
     let (clock, spawner) = (context.clock.clone(), context.spawner.clone());
-    let mut builder = process(settings(), clock, spawner).seed(context.seed);
-    for (store, seen) in context.stores.iter().zip(&context.backends) {
-        // All of them were empty when the application was set up.
-        builder = builder.seeded_backend(backend(Arc::clone(store), seen));
+    let mut builder = process(settings(context.variant), clock, spawner).seed(context.seed);
+    let ways = context.stores.iter().zip(&context.backends).zip(&context.complete);
+    for ((store, seen), complete) in ways {
+        let backend = backend(Arc::clone(store), seen);
+        builder =
+            if *complete { builder.seeded_backend(backend) } else { builder.backend(backend) };
     }
     Arc::new(Process(builder.build().unwrap()))
 }

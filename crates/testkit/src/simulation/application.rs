@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 
 use super::backend::SimBackend;
+use super::plan::Variant;
 use super::process::{SimClock, SimSpawner};
 
 /// What a simulated process is given.
@@ -18,11 +19,15 @@ pub struct ProcessContext {
     pub incarnation: u32,
     /// Its own seed: another one in each life.
     pub seed: u64,
+    /// How it is to be set up: as all processes of its world.
+    pub variant: Variant,
     /// The backends as this process reaches them, faults and all, in order of preference.
     pub stores: Vec<Arc<dyn ObjectStore>>,
     /// The same backends by name and settings: what a deployment knows about its providers. Data that is read or
     /// written here goes past all faults, so an application has no business with it.
     pub backends: Vec<SimBackend>,
+    /// Whether each of them held everything when the application was set up.
+    pub complete: Vec<bool>,
     /// Its wall clock.
     pub clock: SimClock,
     /// Where its tasks run. What is spawned elsewhere survives a crash, and the simulation reports it.

@@ -207,6 +207,15 @@ impl SimBackend {
         self.change(&mut self.state(), None, "foreign put", key, stored.ok());
     }
 
+    /// Puts an object there that was written the day before.
+    pub(super) fn hold(&self, key: &Path, bytes: Bytes, attributes: Attributes) {
+        let content = Content { bytes, attributes, tags: TagSet::default() };
+        let mut state = self.state();
+        let Ok(mut stored) = self.stored(content, &mut state) else { return };
+        stored.last_modified -= chrono::TimeDelta::days(1);
+        self.change(&mut state, None, "earlier put", key, Some(stored));
+    }
+
     /// Deletes behind everyone's back.
     pub fn delete_directly(&self, key: &Path) {
         self.change(&mut self.state(), None, "foreign delete", key, None);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use object_store::path::Path;
 
+use super::content::value_of;
 use super::history::{Action, Outcome, Record, Refusal, Value};
 use super::run::TRAVEL;
 use super::world::{World, is_shared, own_folder};
@@ -26,7 +27,10 @@ pub(super) fn written_keys(action: &Action) -> Vec<&Path> {
 /// The key that an action reads.
 pub(super) fn read_key(action: &Action) -> Option<&Path> {
     match action {
-        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) => Some(key),
+        Action::Get(key)
+        | Action::GetRange(key, _)
+        | Action::GetRanges(key, _)
+        | Action::Head(key) => Some(key),
         _ => None,
     }
 }
@@ -38,6 +42,7 @@ pub(super) fn online(world: &World, record: &Record) {
         check_refusal(record),
         check_availability(world, record),
         check_own_keys(world, record),
+        check_earlier(world, record),
         check_listing(world, record),
     ];
     for wrong in wrong.into_iter().flatten() {
@@ -50,7 +55,9 @@ fn check_duration(world: &World, record: &Record) -> Option<String> {
     let profile = &world.profile;
     // How many requests one after the other an operation stands for.
     let (bound, steps) = match &record.action {
-        Action::Get(_) | Action::GetRange(..) => (profile.read_bound + profile.silence, 1),
+        Action::Get(_) | Action::GetRange(..) | Action::GetRanges(..) => {
+            (profile.read_bound + profile.silence, 1)
+        }
         Action::Head(_) => (profile.read_bound, 1),
         Action::List(_) | Action::Level(_) => (profile.read_bound, 2),
         Action::Put(_) | Action::Create(_) | Action::Update(_) => (profile.write_bound, 1),
@@ -114,26 +121,64 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let fine = plan.episodes.is_empty() && plan.backends.iter().all(|one| one.slower == 1);
         return fine.then(|| "failed in fine weather".to_owned());
     }
+    if reads && let Some(backend) = could_serve(world, record, fine) {
+        return Some(format!("a read failed although backend {backend} was fine and has it"));
+    }
     if reads {
         // A backend that was fine for everyone from the beginning has everything, and the first life of a process
         // knows that it has.
-        let always = |at: usize| plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
+        let always = |at: usize| {
+            let fine = plan.was_fine(None, at, 0, until) && plan.backends[at].slower == 1;
+            fine && plan.joins != Some(at)
+        };
         let first = record.incarnation == 0 && plan.loss.is_none();
-        let could = (first && backends.clone().any(always)) || plan.episodes.is_empty();
+        // Where nobody waits for it, it has everything only in the next moment.
+        let waits = !plan.variant.asynchronous;
+        // What reads and writes needs as many as a write.
+        let writes = !record.action.is_read();
+        let needed = if writes { plan.variant.copies } else { 1 };
+        let served = backends.clone().filter(|at| always(*at)).count();
+        let could = (first && waits && served >= needed) || plan.episodes.is_empty();
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
-    let served = backends.into_iter().find(|backend| fine(*backend));
-    served.map(|backend| format!("a write failed although backend {backend} was fine"))
+    let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
+    (served.len() >= plan.variant.copies)
+        .then(|| format!("a write failed although the backends {served:?} were fine"))
+}
+
+/// A backend that has been fine and holds the newest version of a key with one writer. Who has not had the time to read
+/// every journal does not know that it is the newest.
+fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> Option<usize> {
+    let key = read_key(&record.action)?;
+    let state = world.state();
+    let born = state.born[record.process];
+    let knows =
+        record.incarnation == 0 || world.could_read_all(record.process, born, record.completed?);
+    if !knows || world.is_disturbed(&state, key) {
+        return None;
+    }
+    let client = state.clients.get(&(record.process, record.client))?;
+    let newest = client.model.key(key)?.certain()?;
+    // What it lacks, one that has just joined may lack for that reason.
+    let complete = |at: usize| newest.is_some() || world.plan.joins != Some(at);
+    let has = |at: usize| {
+        world.backends[at].with_log(|log| {
+            let last = log.iter().rev().find(|change| change.key == *key);
+            let held = last.and_then(|change| change.now.as_deref()).and_then(value_of);
+            held == newest && last.is_none_or(|change| change.at <= record.invoked)
+        })
+    };
+    (0..world.backends.len()).find(|at| fine(*at) && complete(*at) && has(*at))
 }
 
 /// Whether it reads nothing but keys that its client has to itself: of the others somebody else may have the only
 /// copy.
 fn reads_own_keys(record: &Record) -> bool {
     let folder = own_folder(record.process, record.client);
+    if let Some(key) = read_key(&record.action) {
+        return key.prefix_matches(&folder);
+    }
     match &record.action {
-        Action::Get(key) | Action::GetRange(key, _) | Action::Head(key) => {
-            key.prefix_matches(&folder)
-        }
         Action::List(prefix) | Action::Level(prefix) => prefix.prefix_matches(&folder),
         Action::Copy(from, to) | Action::Rename(from, to) => {
             from.prefix_matches(&folder) && to.prefix_matches(&folder)
@@ -158,17 +203,21 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
             || (known.ever(value) && world.overrun(key, &expected, since, record.process))
             || (record.incarnation > 0 && lost_to_an_earlier_life(world, &expected))
     };
+    let stale = world.may_be_stale(record);
+    let shows = |key: &Path, value: Option<Value>| {
+        allows(key, value)
+            || (stale && client.model.key(key).is_some_and(|known| known.ever(value)))
+    };
     let exists = |key: &Path| {
         client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
     };
+    if let (Some(key), Outcome::Saw(value)) = (read_key(&record.action), &record.outcome) {
+        let values = client.model.values(key);
+        let absent = if allows(key, None) { " or nothing" } else { "" };
+        let text = || format!("saw {value:?} where only {values:?}{absent} can be");
+        return (!shows(key, *value)).then(text);
+    }
     match (&record.action, &record.outcome) {
-        (Action::Get(key) | Action::GetRange(key, _) | Action::Head(key), Outcome::Saw(value))
-            if !allows(key, *value) =>
-        {
-            let values = client.model.values(key);
-            let absent = if allows(key, None) { " or nothing" } else { "" };
-            Some(format!("saw {value:?} where only {values:?}{absent} can be"))
-        }
         (Action::Create(key), Outcome::Done) if !allows(key, None) => {
             Some("created what exists".to_owned())
         }
@@ -179,6 +228,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         }
         (Action::Copy(from, _) | Action::Rename(from, _), Outcome::Done)
             if !exists(from)
+                && !stale
                 && !world.is_disturbed(&state, from)
                 && !haunted(world, client, from) =>
         {
@@ -187,9 +237,35 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         (
             Action::Copy(from, _) | Action::Rename(from, _),
             Outcome::Failed(Refusal::NotFound, _),
-        ) if !allows(from, None) => Some("found nothing to copy".to_owned()),
+        ) if !shows(from, None) => Some("found nothing to copy".to_owned()),
         _ => None,
     }
+}
+
+/// Whether something that was there before a backend joined was denied, although nobody has tried to delete it: that
+/// needs no knowledge of what any process did, so it holds from the first moment of each life.
+fn check_earlier(world: &World, record: &Record) -> Option<String> {
+    let state = world.state();
+    let kept = |key: &Path| {
+        let deletes = |record: &Record| {
+            let gone = matches!(record.action, Action::Delete(_) | Action::Rename(..));
+            gone && written_keys(&record.action).contains(&key)
+        };
+        world.before.contains_key(key)
+            && !world.is_disturbed(&state, key)
+            && !state.history.records.iter().any(deletes)
+    };
+    let text = match (&record.action, &record.outcome) {
+        (Action::Create(key), Outcome::Done) if kept(key) => "created what was there before",
+        (Action::Copy(key, _), Outcome::Failed(Refusal::NotFound, _)) if kept(key) => {
+            "did not find what was there before"
+        }
+        (action, Outcome::Saw(None)) if read_key(action).is_some_and(kept) => {
+            "did not see what was there before"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// Whether a write lost to one of an earlier life of its process, which was dated by a clock that is ahead: it is kept.
@@ -227,6 +303,9 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
         .find(|key| client.model.key(key).is_none())
     {
         return Some(format!("a listing shows {stranger}, which was never written"));
+    }
+    if world.may_be_stale(record) {
+        return None;
     }
     // Folders in which something may be.
     let mut possible = BTreeSet::new();

@@ -1,5 +1,6 @@
 //! The clients: each does one operation after the other, as its seed says, and notes what came of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use object_store::{
 use tokio::time::sleep;
 
 use super::check;
-use super::content::{attributes, content, value_of, value_of_attributes};
+use super::content::{NAMED, attributes, claimed, content, value_of, value_of_attributes};
 use super::history::{Action, Outcome, Record, Refusal, Value};
-use super::world::{Client, World, own_folder, own_key, shared_key};
+use super::world::{Client, World, own_folder};
 use crate::random::Random;
 
 /// One client of one life of a process.
@@ -75,11 +76,12 @@ impl Workload {
 
     fn draw(&self, random: &mut Random) -> Action {
         let plan = &self.world.plan;
-        let own =
-            |random: &mut Random| own_key(self.process, self.client, random.index(plan.own_keys));
+        let own = |random: &mut Random| {
+            plan.own_key(self.process, self.client, random.index(plan.own_keys))
+        };
         let any = |random: &mut Random| {
             if random.permille(350) {
-                shared_key(random.index(plan.shared_keys))
+                plan.shared_key(random.index(plan.shared_keys))
             } else {
                 own(random)
             }
@@ -92,9 +94,12 @@ impl Workload {
             30..42 => Action::Multipart(any(random)),
             42 => Action::AbortedMultipart(any(random)),
             43..62 => Action::Get(any(random)),
-            62..66 => {
-                let start = random.in_range(0..3);
-                Action::GetRange(any(random), start..start + 1 + random.in_range(0..100))
+            62..64 => Action::GetRange(any(random), range(random)),
+            64..66 => {
+                // The first part tells which version it is, and the others must be of the same.
+                let mut ranges = vec![0..NAMED];
+                ranges.extend((0..=random.index(3)).map(|_| range(random)));
+                Action::GetRanges(any(random), ranges)
             }
             66..71 => Action::Head(any(random)),
             71..81 => Action::Delete(vec![any(random)]),
@@ -137,7 +142,8 @@ impl Workload {
                 // has that lost something.
                 let knows =
                     self.world.could_read_all(self.process, state.born[self.process], invoked);
-                if knows && !self.world.is_disturbed(state, from) {
+                let stale = self.world.plan.variant.stale;
+                if knows && !stale && !self.world.is_disturbed(state, from) {
                     model.values(from)
                 } else {
                     model.all_values(from)
@@ -214,6 +220,12 @@ impl Workload {
     }
 }
 
+/// A part that every content has some of.
+fn range(random: &mut Random) -> Range<u64> {
+    let start = random.in_range(0..3);
+    start..start + 1 + random.in_range(0..100)
+}
+
 async fn perform(
     store: &dyn ObjectStore,
     action: &Action,
@@ -236,6 +248,7 @@ async fn perform(
             let options = GetOptions::new().with_range(Some(GetRange::Bounded(range.clone())));
             get(store, key, options, &mut seen).await
         }
+        Action::GetRanges(key, ranges) => get_ranges(store, key, ranges, &mut seen).await,
         Action::Head(key) => get(store, key, GetOptions::new().with_head(true), &mut seen).await,
         Action::Delete(keys) => delete(store, keys).await,
         Action::List(prefix) => list(store, prefix).await,
@@ -247,11 +260,10 @@ async fn perform(
             store.rename_opts(from, to, RenameOptions::new()).await.map(|()| Outcome::Done)
         }
     };
-    let outcome = done.unwrap_or_else(|error| match (action, Refusal::of(&error)) {
-        (Action::Get(_) | Action::GetRange(..) | Action::Head(_), Refusal::NotFound) => {
-            Outcome::Saw(None)
-        }
-        (_, refusal) => Outcome::Failed(refusal, error.to_string()),
+    let reads = check::read_key(action).is_some();
+    let outcome = done.unwrap_or_else(|error| match Refusal::of(&error) {
+        Refusal::NotFound if reads => Outcome::Saw(None),
+        refusal => Outcome::Failed(refusal, error.to_string()),
     });
     (outcome, seen)
 }
@@ -330,6 +342,25 @@ async fn get(
     }
     if let (Some(e_tag), Some(value)) = (meta.e_tag, value) {
         seen.version = Some((key.clone(), e_tag, value));
+    }
+    Ok(Outcome::Saw(Some(value.unwrap_or_default())))
+}
+
+/// Parts bring no attributes: what they are of is in the bytes.
+async fn get_ranges(
+    store: &dyn ObjectStore,
+    key: &Path,
+    ranges: &[Range<u64>],
+    seen: &mut Seen,
+) -> Result<Outcome> {
+    let parts = store.get_ranges(key, ranges).await?;
+    let value = parts.first().and_then(|first| claimed(first));
+    let whole = value.map(content).unwrap_or_default();
+    let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(whole.len());
+    let wanted = ranges.iter().map(|range| &whole[place(range.start)..place(range.end)]);
+    if value.is_none() || !wanted.eq(parts.iter().map(|part| &part[..])) {
+        let parts: Vec<_> = parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
+        seen.wrong = Some(format!("torn or foreign object: {ranges:?} are {parts:?}"));
     }
     Ok(Outcome::Saw(Some(value.unwrap_or_default())))
 }

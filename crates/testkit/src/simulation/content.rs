@@ -9,6 +9,9 @@ use crate::random::Random;
 /// Values from here on are written by nobody's client: someone writes behind our back.
 pub(super) const FOREIGN: Value = 1_000_000;
 
+/// Values from here on were there before anything began.
+pub(super) const EARLIER: Value = 2_000_000;
+
 /// Longest filler, in bytes: several pieces of a body, and more than one part of a multipart upload.
 const FILLER: u64 = 240;
 
@@ -43,8 +46,11 @@ pub(super) fn value_of(bytes: &[u8]) -> Option<Value> {
     (content(value) == bytes).then_some(value)
 }
 
+/// So many bytes from the beginning of a content name its value.
+pub(super) const NAMED: u64 = 16;
+
 /// The value that some bytes claim to be.
-fn claimed(bytes: &[u8]) -> Option<Value> {
+pub(super) fn claimed(bytes: &[u8]) -> Option<Value> {
     let text = bytes.strip_prefix(b"v")?;
     let end = text.iter().position(|byte| *byte == b':')?;
     std::str::from_utf8(&text[..end]).ok()?.parse().ok()

@@ -29,6 +29,8 @@ pub enum Action {
     Get(Path),
     /// Reads a part of a key.
     GetRange(Path, Range<u64>),
+    /// Reads several parts of a key in one go.
+    GetRanges(Path, Vec<Range<u64>>),
     /// Reads the attributes of a key.
     Head(Path),
     /// Deletes keys, several in one go.
@@ -47,7 +49,8 @@ impl Action {
     /// Whether it changes nothing.
     pub fn is_read(&self) -> bool {
         let lists = matches!(self, Self::List(_) | Self::Level(_));
-        lists || matches!(self, Self::Get(_) | Self::GetRange(..) | Self::Head(_))
+        let ranges = matches!(self, Self::GetRange(..) | Self::GetRanges(..));
+        lists || ranges || matches!(self, Self::Get(_) | Self::Head(_))
     }
 
     /// Whether it depends on a condition, which only the deciding backend can check.

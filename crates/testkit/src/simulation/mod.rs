@@ -43,8 +43,13 @@
 //!   conflict that is none. A request, once sent, is carried out even if nobody waits for it any more.
 //! - **Processes**: one to three. A crash ends every task at a request or an answer of the process; later it starts
 //!   again with nothing but what the backends have. Clocks are skewed, some by an hour.
-//! - **Clients**: puts, creates, updates, multipart uploads, reads, ranges, metadata, deletes, bulk deletes, listings,
-//!   copies and renames; of keys that one client has to itself, and of keys that all share. Some stop waiting.
+//!   In some seeds ([`Profile::variants`]) they are set up in another way ([`Variant`]): they want two copies of a write, or
+//!   do not wait for the second; remember what they are about to do; serve older versions rather than none.
+//! - **Clients**: puts, creates, updates, multipart uploads, reads, ranges, several ranges at once, metadata, deletes, bulk
+//!   deletes, listings, copies and renames; of keys that one client has to itself, and of keys that all share. Some stop
+//!   waiting. In some seeds ([`Profile::names`]) some keys are long, or have a `~` or a `%7E` in them.
+//! - **What was there before**: in some seeds ([`Profile::joins`]) one of the first two backends has just joined, empty, and
+//!   the others hold objects of an earlier version of the application: attributes, but nothing of the application's own.
 //! - **Others**: someone who writes to a backend directly, and a provider that loses what it was told last.
 //!
 //! # What is checked
@@ -53,8 +58,10 @@
 //! and nothing else; bytes and attributes belong together; what does not exist is not refused for existing, and the
 //! other way round; listings have what must be there and nothing else, nothing twice and nothing private. For a key
 //! that processes share: a process never sees something older than what it wrote itself, unless another wrote.
-//! Every operation ends within its bound. A write does not fail while some backend has been fine for
-//! [`Profile::grace`]; a read does not fail while some backend has been fine from the beginning.
+//! What was there before a backend joined is never reported missing, nor created over, until someone begins to delete it.
+//! Every operation ends within its bound. A write does not fail while as many backends as must have it
+//! ([`Variant::copies`]) have been fine for [`Profile::grace`]; a read of a key with one writer does not fail while a backend has been fine
+//! for as long that has what was last acknowledged, nor one of anything while a backend has been fine from the beginning.
 //!
 //! In the end, when the weather has been fine for [`Profile::late`] and the application has caught up: all backends
 //! hold the same bytes and attributes; nothing is left to do; every process lists what is there; no acknowledged write
@@ -87,6 +94,9 @@
 //! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as
 //!   the loser of a conflict, or have been overwritten at its backend by a write that came later, or, where conditions
 //!   are not enforced, by a request that was sent before its sender could know. Reads of such a key are not checked.
+//! - **A read that may be stale** ([`Variant::stale`]) may see anything that its key ever held, or that it was not there yet,
+//!   while some backend is away from its process or has been within [`Profile::grace`]. What is copied then is as old.
+//! - **What was there before a backend joined**, and nobody wrote since, need not come to it by catching up, only by mending.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
 //! - **Conditional operations** may be refused whenever a backend has ever been unwell, or others write the key at the
 //!   same time. They may never succeed falsely.
@@ -112,7 +122,7 @@ pub use backend::{Applied, BackendSettings, Conditions, SimBackend, Stored};
 pub use campaign::{Campaign, Summary};
 pub use history::{Action, History, Outcome, Record, Refusal, Value};
 pub use order::Order;
-pub use plan::{Condition, Crash, Episode, Foreign, Plan, Profile};
+pub use plan::{Condition, Crash, Episode, Foreign, Plan, Profile, Variant};
 pub use process::{SimClock, SimSpawner};
 pub use run::{Report, simulate, simulate_plan};
 pub use view::SimView;

@@ -81,16 +81,16 @@ impl Key {
 }
 
 impl Model {
-    /// Keys that do not exist.
-    pub(super) fn new(keys: impl IntoIterator<Item = Path>) -> Self {
-        let absent = || Key {
-            possible: [None].into(),
+    /// Keys, with what they hold in the beginning.
+    pub(super) fn new(keys: impl IntoIterator<Item = (Path, State)>) -> Self {
+        let holding = |state: State| Key {
+            possible: [state].into(),
             unacknowledged: BTreeSet::new(),
             haunting: BTreeSet::new(),
             since: 0,
-            ever: [None].into(),
+            ever: [state].into(),
         };
-        Self(keys.into_iter().map(|key| (key, absent())).collect())
+        Self(keys.into_iter().map(|(key, state)| (key, holding(state))).collect())
     }
 
     pub(super) fn key(&self, key: &Path) -> Option<&Key> {

@@ -1,9 +1,14 @@
 //! What a seed stands for: how many processes and backends, what goes wrong and when.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use object_store::path::Path;
+
 use super::backend::{BackendSettings, Conditions};
+use super::content::EARLIER;
+use super::history::Value;
 use super::order::Order;
 use crate::fault_store::{At, Failure, Operation, Rule, Strike};
 use crate::random::Random;
@@ -50,6 +55,13 @@ pub struct Profile {
     pub losses: u32,
     /// In how many of a thousand seeds someone writes behind the application's back.
     pub foreign: u32,
+    /// In how many of a thousand seeds the processes are set up in another way than usual.
+    pub variants: u32,
+    /// In how many of a thousand seeds one of the first two backends has just joined, and the others already hold objects:
+    /// without stamps, as the application wrote them before it had more than one backend.
+    pub joins: u32,
+    /// In how many of a thousand seeds some keys have names that are long, or have characters that are escaped now and then.
+    pub names: u32,
 }
 
 impl Default for Profile {
@@ -74,7 +86,47 @@ impl Default for Profile {
             crashes: 350,
             losses: 80,
             foreign: 100,
+            variants: 400,
+            joins: 150,
+            names: 400,
         }
+    }
+}
+
+/// How the processes of a seed are set up. An application has settings of its own for this; here stands what may be asked
+/// of it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Variant {
+    /// So many backends must have a write before it is acknowledged.
+    pub copies: usize,
+    /// A write waits for no other backend once it has enough copies.
+    pub asynchronous: bool,
+    /// What a write is about to do is remembered before it does it.
+    pub intent: bool,
+    /// A read finds an older version rather than fail where only a backend that is away has the newest.
+    pub stale: bool,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Self { copies: 1, asynchronous: false, intent: false, stale: false }
+    }
+}
+
+impl Variant {
+    /// Draws one that differs from the usual one, sometimes in two ways.
+    fn draw(random: &mut Random, backends: usize) -> Self {
+        let mut variant = Self::default();
+        for _ in 0..=u32::from(random.permille(250)) {
+            match random.index(4) {
+                0 => variant.asynchronous = true,
+                1 if backends > 1 => variant.copies = 2,
+                2 => variant.stale = true,
+                _ => variant.intent = true,
+            }
+        }
+        variant
     }
 }
 
@@ -217,6 +269,8 @@ pub struct Plan {
     pub own_keys: usize,
     /// Keys that all clients share.
     pub shared_keys: usize,
+    /// What keys are called within their folders; the first have these names, as many as there are.
+    pub names: Vec<String>,
     /// Pauses between a client's operations: up to so many milliseconds.
     pub pause: u64,
     /// Bad weather.
@@ -227,10 +281,30 @@ pub struct Plan {
     pub foreign: Vec<Foreign>,
     /// A backend that loses what it was told from the first moment on, at the second.
     pub loss: Option<(usize, u64, u64)>,
+    /// How the processes are set up.
+    pub variant: Variant,
+    /// A backend that has just joined: the others hold objects that it lacks.
+    pub joins: Option<usize>,
 }
 
 /// Bad weather begins in this time, in milliseconds.
 const BEGINS: std::ops::Range<u64> = 1_000..60_000;
+
+/// Names that sort differently by bytes and by folders.
+const NAMES: [&str; 5] = ["k", "k/x", "k-1", "m", "k/x-y/z"];
+
+/// Of this a long name is made.
+const LONG: &str = "鍵";
+
+/// So often: 720 bytes when each byte is escaped, more than fits into the name of anything that names the key, and 240 as
+/// they are.
+const LENGTH: usize = 80;
+
+/// Tells the sequence that chooses what is there before anything begins.
+const BEFORE: u64 = 0x00BE_F03E;
+
+/// Tells the sequence that set-ups are drawn from apart from the one of the weather.
+const SETUP: u64 = 0x005E_7009;
 
 /// Bad weather lasts so long.
 const LASTS: std::ops::Range<u64> = 200..40_000;
@@ -249,16 +323,81 @@ impl Plan {
             clients: 1 + random.index(3),
             own_keys: 2 + random.index(3),
             shared_keys: 1 + random.index(3),
+            names: NAMES.map(str::to_owned).into(),
             pause: [20, 300, 3_000][random.index(3)],
             episodes: Vec::new(),
             crashes: Vec::new(),
             foreign: Vec::new(),
             loss: None,
+            variant: Variant::default(),
+            joins: None,
         };
+        plan.draw_setup(profile);
         if profile.episodes > 0 && !random.permille(50) {
             plan.draw_faults(&mut random, profile);
         }
         plan
+    }
+
+    /// Draws what is not weather, from a sequence of its own: the weather of a seed stays what it was.
+    fn draw_setup(&mut self, profile: &Profile) {
+        let mut random = Random::new(self.seed ^ SETUP);
+        let (mut variant, other) = (random.fork(), random.permille(profile.variants));
+        let (mut names, strange) = (random.fork(), random.permille(profile.names));
+        if strange {
+            self.rename_keys(&mut names);
+        }
+        let (mut which, joins) = (random.fork(), random.permille(profile.joins));
+        if joins && self.backends.len() > 1 {
+            self.joins = Some(which.index(2));
+        }
+        if other {
+            self.variant = Variant::draw(&mut variant, self.backends.len());
+        }
+    }
+
+    /// Gives some neighbours among the keys other names: some of these are taken for one another where someone escapes what
+    /// another does not.
+    fn rename_keys(&mut self, random: &mut Random) {
+        let long = LONG.repeat(LENGTH);
+        let strange = ["k~1".to_owned(), "k%7E1".to_owned(), long, "k~/x".to_owned()];
+        let (first, place) = (random.index(strange.len()), random.index(2));
+        for number in 0..=random.index(3) {
+            self.names[place + number].clone_from(&strange[(first + number) % strange.len()]);
+        }
+    }
+
+    /// The keys that exist before anything begins, and their values.
+    pub(super) fn before(&self) -> BTreeMap<Path, Value> {
+        if self.joins.is_none() {
+            return BTreeMap::new();
+        }
+        let mut random = Random::new(self.seed ^ BEFORE);
+        let own = (0..self.clocks.len()).flat_map(|process| {
+            let clients = 0..self.clients;
+            clients
+                .flat_map(move |client| (0..self.own_keys).map(move |key| (process, client, key)))
+        });
+        let own = own.map(|(process, client, key)| self.own_key(process, client, key));
+        let shared = (0..self.shared_keys).map(|number| self.shared_key(number));
+        let there = own.chain(shared).filter(|_| random.permille(600));
+        there.zip(EARLIER..).collect()
+    }
+
+    /// A key that a client has to itself.
+    pub(super) fn own_key(&self, process: usize, client: usize, number: usize) -> Path {
+        self.key(&format!("own/p{process}c{client}"), number)
+    }
+
+    /// A key that everyone writes.
+    pub(super) fn shared_key(&self, number: usize) -> Path {
+        self.key("shared", number)
+    }
+
+    /// As keys come from elsewhere: nothing is escaped.
+    fn key(&self, folder: &str, number: usize) -> Path {
+        let name = &self.names[number % self.names.len()];
+        Path::parse(format!("{folder}/{name}")).expect("no name has an empty part")
     }
 
     fn draw_faults(&mut self, random: &mut Random, profile: &Profile) {
@@ -359,6 +498,10 @@ impl fmt::Display for Plan {
             self.pause
         )?;
         writeln!(f, "clocks ahead by {:?} ms", self.clocks)?;
+        writeln!(f, "{:?}, keys {:?}", self.variant, self.names)?;
+        if let Some(backend) = self.joins {
+            writeln!(f, "backend {backend} joins, the others hold {:?}", self.before())?;
+        }
         for (number, backend) in self.backends.iter().enumerate() {
             writeln!(f, "backend {number}: {backend:?}")?;
         }

@@ -17,7 +17,7 @@ use super::history::{History, Outcome, Record, Value};
 use super::plan::{Condition, Crash, Plan, Profile};
 use super::process::{SimClock, SimSpawner};
 use super::verdict;
-use super::world::{World, client_number, shared_key};
+use super::world::{World, client_number};
 use crate::fault_store::{FaultStore, Faults};
 
 /// How long a request or an answer travels in fine weather.
@@ -155,8 +155,10 @@ impl<'a> Run<'a> {
             process,
             incarnation,
             seed: world.plan.seed.wrapping_mul(1009).wrapping_add(client),
+            variant: world.plan.variant,
             stores: stores.collect(),
             backends: world.backends.clone(),
+            complete: (0..world.backends.len()).map(|at| world.plan.joins != Some(at)).collect(),
             clock: SimClock::new(world.began, world.plan.clocks[process]),
             spawner: spawner.clone(),
         });
@@ -263,7 +265,8 @@ impl<'a> Run<'a> {
     async fn disturb(&self) {
         let world = &self.world;
         let write = |(number, foreign): (usize, &super::Foreign)| {
-            let (backend, at, key) = (foreign.backend, foreign.at, shared_key(foreign.key));
+            let (backend, at, key) =
+                (foreign.backend, foreign.at, world.plan.shared_key(foreign.key));
             async move {
                 self.at(at).await;
                 let value = FOREIGN + Value::try_from(number).unwrap_or_default();
@@ -326,7 +329,8 @@ impl<'a> Run<'a> {
             let state = world.state();
             let unknown =
                 |key: &Path| state.forgotten.contains(key) || world.is_disturbed(&state, key);
-            left.iter().filter(|(key, _)| !unknown(key)).collect()
+            let left = left.iter().filter(|(key, _)| !unknown(key) && !world.is_untouched(key));
+            left.collect()
         };
         for (key, difference) in remembered {
             world.complain(format!("{key} differs after catching up: {difference}"));

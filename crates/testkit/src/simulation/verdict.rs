@@ -7,7 +7,7 @@ use object_store::path::Path;
 
 use super::backend::{Conditions, Stored};
 use super::check::{lost_to_an_earlier_life, written_keys};
-use super::content::{FOREIGN, value_of};
+use super::content::{EARLIER, FOREIGN, value_of};
 use super::history::{Action, Outcome, Record, Value};
 use super::model::may_have_happened;
 use super::run::TRAVEL;
@@ -179,13 +179,17 @@ fn judge_shared(
         let value = found.get(&key).copied().flatten();
         let writes = writes(world, &state.history.records, &key);
         let candidates: Vec<_> = writes.iter().filter(|write| write.value == value).collect();
-        if candidates.is_empty() && value.is_some() {
+        let first = candidates.is_empty() && value == world.before.get(&key).copied();
+        if candidates.is_empty() && !first && value.is_none() {
+            wrong.push(format!("in the end {key} is gone, which nobody deleted"));
+            continue;
+        }
+        if candidates.is_empty() && !first {
             wrong.push(format!("in the end {key} holds {value:?}, which nobody wrote"));
             continue;
         }
         let lost = |other: &&Write<'_>| {
             let is_kept = other.value.is_some_and(|value| kept.contains(&value));
-            let first = candidates.is_empty() && value.is_none();
             let superseded = candidates.iter().all(|write| precedes(world, write, other));
             other.acknowledged
                 && other.value != value
@@ -241,10 +245,8 @@ fn judge_reads(world: &World) -> Vec<String> {
         }
         let writes = writes(world, records, &key);
         for read in records {
-            let (Action::Get(k) | Action::GetRange(k, _) | Action::Head(k)) = &read.action else {
-                continue;
-            };
-            let (Outcome::Saw(value), true) = (&read.outcome, *k == key) else { continue };
+            let mine = super::check::read_key(&read.action) == Some(&key);
+            let (Outcome::Saw(value), true) = (&read.outcome, mine) else { continue };
             if let Some(missed) = missed(world, &writes, read, *value) {
                 wrong.push(format!("{read} is older than {}", missed.record));
             }
@@ -269,7 +271,7 @@ fn missed<'a>(
         .filter(|write| read.completed.is_none_or(|completed| write.record.invoked <= completed))
         .collect();
     // What others wrote comes when it comes.
-    if possible.iter().any(|write| !mine(write)) {
+    if world.may_be_stale(read) || possible.iter().any(|write| !mine(write)) {
         return None;
     }
     writes.iter().find(|newer| {
@@ -310,7 +312,7 @@ fn judge_foreign(
             write.value == successor && (!write.acknowledged || write.ended >= *at)
         };
         // One stranger may overwrite another.
-        let stranger = successor.is_some_and(|value| value >= FOREIGN);
+        let stranger = successor.is_some_and(|value| (FOREIGN..EARLIER).contains(&value));
         // Without conditions nothing stops a request whose last look was answered just before.
         let settings = &world.plan.backends[*backend];
         let blind = match settings.conditions {

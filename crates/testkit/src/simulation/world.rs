@@ -7,7 +7,7 @@ use object_store::path::Path;
 use tokio::time::Instant;
 
 use super::backend::SimBackend;
-use super::content::value_of;
+use super::content::{attributes, content, value_of};
 use super::history::{History, Outcome, Record, Value};
 use super::model::Model;
 use super::plan::{Plan, Profile};
@@ -19,6 +19,8 @@ pub(super) struct World {
     pub(super) profile: Profile,
     pub(super) began: Instant,
     pub(super) backends: Vec<SimBackend>,
+    /// What was there before anything began.
+    pub(super) before: BTreeMap<Path, Value>,
     state: Mutex<State>,
 }
 
@@ -63,13 +65,19 @@ impl World {
         let backend = |(number, settings): (usize, &super::BackendSettings)| {
             SimBackend::new(format!("b{number}"), settings.clone())
         };
-        let backends = plan.backends.iter().enumerate().map(backend).collect();
+        let backends: Vec<_> = plan.backends.iter().enumerate().map(backend).collect();
+        let before = plan.before();
+        for (_, backend) in backends.iter().enumerate().filter(|(at, _)| plan.joins != Some(*at)) {
+            for (key, value) in &before {
+                backend.hold(key, content(*value), attributes(*value));
+            }
+        }
         let mut random = Random::new(plan.seed ^ 0x5EED);
         let mut clients = BTreeMap::new();
         for process in 0..plan.clocks.len() {
             for client in 0..plan.clients {
-                let keys = (0..plan.own_keys).map(|number| own_key(process, client, number));
-                let model = Model::new(keys);
+                let keys = (0..plan.own_keys).map(|number| plan.own_key(process, client, number));
+                let model = Model::new(keys.map(|key| (key.clone(), before.get(&key).copied())));
                 let (random, remaining) = (random.fork(), profile.operations);
                 let versions = BTreeMap::new();
                 clients.insert((process, client), Client { random, remaining, model, versions });
@@ -85,7 +93,7 @@ impl World {
             born: vec![0; plan.clocks.len()],
         };
         let (began, state) = (Instant::now(), Mutex::new(state));
-        Arc::new(Self { plan, profile, began, backends, state })
+        Arc::new(Self { plan, profile, began, backends, before, state })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -187,6 +195,28 @@ impl World {
         })
     }
 
+    /// Whether nobody has written a key that was there before a backend joined: only comparing brings it there.
+    pub(super) fn is_untouched(&self, key: &Path) -> bool {
+        let Some(before) = self.before.get(key) else { return false };
+        self.backends.iter().enumerate().all(|(at, backend)| {
+            let there = backend.object(key).and_then(|stored| value_of(&stored.bytes));
+            there == Some(*before).filter(|_| self.plan.joins != Some(at))
+        })
+    }
+
+    /// Whether a read of a process may find what is older, because somebody may be away who has what is newer.
+    pub(super) fn may_be_stale(&self, record: &Record) -> bool {
+        let grace = u64::try_from(self.profile.grace.as_millis()).unwrap_or(u64::MAX);
+        let from = record.invoked.saturating_sub(grace);
+        let until = record.completed.unwrap_or(u64::MAX);
+        // One that is slow all the time may be taken for one that is away.
+        let here = |backend: usize| {
+            self.plan.was_fine(Some(record.process), backend, from, until)
+                && self.plan.backends[backend].slower == 1
+        };
+        self.plan.variant.stale && !(0..self.backends.len()).all(here)
+    }
+
     /// The process dies: what it had under way is open for ever, and what it remembered is lost.
     pub(super) fn bury(&self, process: usize, incarnation: u32) {
         let now = self.now();
@@ -225,22 +255,9 @@ impl World {
     }
 }
 
-/// Names that sort differently by bytes and by folders.
-const NAMES: [&str; 5] = ["k", "k/x", "k-1", "m", "k/x-y/z"];
-
-/// A key that a client has to itself.
-pub(super) fn own_key(process: usize, client: usize, number: usize) -> Path {
-    Path::from(format!("own/p{process}c{client}/{}", NAMES[number % NAMES.len()]))
-}
-
 /// The folder of a client.
 pub(super) fn own_folder(process: usize, client: usize) -> Path {
     Path::from(format!("own/p{process}c{client}"))
-}
-
-/// A key that everyone writes.
-pub(super) fn shared_key(number: usize) -> Path {
-    Path::from(format!("shared/{}", NAMES[number % NAMES.len()]))
 }
 
 /// Whether everyone writes it.
