@@ -34,7 +34,13 @@
 //!   seen after [`Settings::journal_poll`]. Both may write a key; the later stamp wins, the loser is kept
 //!   under `.lifeboat/conflicts/`.
 //! - A write that was not acknowledged may or may not have happened. If the process was killed in the middle of
-//!   it, copies may differ until [`Failover::mend`] compares them; [`Settings::intent`] closes that at the price of a request for each write.
+//!   it, copies may differ until [`Failover::mend_since`] compares them. A writer keeps a small object at each backend while it writes
+//!   ([`Settings::presence_beat`]), so that an unclean end is told ([`Status::unclean_ends`], [`Event::UncleanEnd`]) and the comparison
+//!   is limited to what was written since; [`Settings::intent`] closes the gap at the price of a request for each write.
+//! - A provider that was restored from a backup has lost what was acknowledged since, and no marker is left to tell: only
+//!   [`Failover::mend`] can know. It costs a listing of each backend and one request for each key and backend, or for each key since a
+//!   given time; run it after every such incident, and now and then.
+//! - [`get_ranges`](object_store::ObjectStore::get_ranges) reads each range by itself, as every store does: an overwrite between two of them shows.
 //! - A request that was given up may land up to [`Settings::quarantine`] later, on top of what was written to that
 //!   backend since. The other copies mend it; a write that only this backend could take has no other copy.
 //! - Conditional writes while the first backend is down: refused, unless [`ConditionalWrites::Active`] says that

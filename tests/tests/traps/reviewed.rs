@@ -6,7 +6,6 @@ use futures::TryStreamExt;
 use lifeboat_core::{AnyStore, Effect, Identity};
 use lifeboat_failover::{Failover, FailoverError, HealthState, Reason, Settings};
 use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
-use lifeboat_testkit::simulation::BackendSettings;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
