@@ -1,7 +1,8 @@
 //! The failover engine in a world drawn from a seed: processes that crash, providers that fail in every way, late
 //! writes, skewed clocks. What is promised there is in the documentation of `lifeboat_testkit::simulation`.
 //!
-//! `LIFEBOAT_SIM_SEEDS=200000` or `LIFEBOAT_SIM_MINUTES=120` runs longer, `LIFEBOAT_SIM_SEED=123` replays one seed.
+//! `LIFEBOAT_SIM_SEEDS=200000` or `LIFEBOAT_SIM_MINUTES=120` runs longer, `LIFEBOAT_SIM_SEED=123` replays one seed. With
+//! `LIFEBOAT_SIM_LOSERS=1` losers of conflicts must be kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,7 @@ fn profile() -> Profile {
     profile.silence = Duration::from_secs(10);
     // The deadline, then the markers, then a probe.
     profile.write_bound = Duration::from_secs(18);
+    profile.losers = std::env::var_os("LIFEBOAT_SIM_LOSERS").is_some();
     profile
 }
 

@@ -80,7 +80,7 @@
 //!   keys, had written within [`Profile::comparing`]) need not be equal after catching up, only after mending. If a
 //!   request that such a process had under way lands on top of a later write, its value may be seen until then.
 //! - **Two processes that write one key at the same time** have no order; nor have two writes closer together than
-//!   the clocks of their processes are apart. Any of them may win. What one process wrote, another sees in its own
+//!   the clocks of their processes are apart. Any of them may win; [`Profile::losers`] asks for the others to be kept. What one process wrote, another sees in its own
 //!   time.
 //! - **A write that only one backend holds** is overwritten if a request that was sent to that backend before it, and
 //!   given up, lands there afterwards; or if a delete of another process, that replays an older one, comes right

@@ -55,6 +55,9 @@ pub struct Profile {
     pub losses: u32,
     /// In how many of a thousand seeds someone writes behind the application's back.
     pub foreign: u32,
+    /// Whether an acknowledged write must be kept that lost against one which did not follow it, where it was not simply
+    /// overwritten by a request that was under way. Off: what a store of plain objects can do here is an open question.
+    pub losers: bool,
     /// In how many of a thousand seeds the processes are set up in another way than usual.
     pub variants: u32,
     /// In how many of a thousand seeds one of the first two backends has just joined, and the others already hold objects:
@@ -86,6 +89,7 @@ impl Default for Profile {
             crashes: 350,
             losses: 80,
             foreign: 100,
+            losers: false,
             variants: 400,
             joins: 150,
             names: 400,

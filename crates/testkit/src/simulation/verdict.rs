@@ -66,6 +66,7 @@ pub(super) fn judge(world: &World) {
     let wrong = [
         judge_own(world, &found),
         judge_shared(world, &found, &kept),
+        judge_losers(world, &found, &kept),
         judge_reads(world),
         judge_foreign(world, &found, &kept),
     ];
@@ -209,6 +210,66 @@ fn judge_shared(
     wrong
 }
 
+/// Of writes in no order any may win, but the application is to keep the loser: complains where it has replaced an
+/// acknowledged write knowingly, by a request that was sent when the write was there, and not kept it.
+fn judge_losers(
+    world: &World,
+    found: &BTreeMap<Path, Option<Value>>,
+    kept: &BTreeSet<Value>,
+) -> Vec<String> {
+    let state = world.state();
+    let keys =
+        if world.profile.losers { shared_keys(&state.history.records) } else { BTreeSet::new() };
+    let mut wrong = Vec::new();
+    for key in keys.iter().filter(|key| !world.is_disturbed(&state, key)) {
+        let holds = found.get(key).copied().flatten();
+        let writes = writes(world, &state.history.records, key);
+        let lost = |one: &&Write<'_>| {
+            let followed = writes.iter().any(|other| other.record.invoked >= one.ended);
+            one.acknowledged
+                && one.record.values.len() == 1
+                && one.value != holds
+                && one.value.is_some_and(|value| !kept.contains(&value))
+                && !followed
+                && !raced(world, key, &writes, one)
+        };
+        wrong.extend(writes.iter().find(lost).map(|lost| {
+            format!("in the end {key} holds {holds:?}, and this is not kept: {}", lost.record)
+        }));
+    }
+    wrong
+}
+
+/// Whether some backend replaced a write by a request that was under way when the write came, or that belonged to an
+/// operation of a client: nobody could know.
+fn raced(world: &World, key: &Path, writes: &[Write<'_>], lost: &Write<'_>) -> bool {
+    let value = |change: &super::Applied| change.now.as_deref().and_then(value_of);
+    world.backends.iter().enumerate().any(|(at, backend)| {
+        backend.with_log(|log| {
+            let changes: Vec<_> = log.iter().filter(|change| change.key == *key).collect();
+            changes.windows(2).any(|pair| {
+                let (there, next) = (pair[0], pair[1]);
+                let replaced = value(there) == lost.value && value(next) != lost.value;
+                let unconditional = next.now.is_none();
+                let under_way = next.sent <= there.at + blind(world, at, unconditional);
+                let operation = writes.iter().any(|write| {
+                    write.value == value(next)
+                        && (write.record.invoked..=write.ended).contains(&next.sent)
+                });
+                replaced && (under_way || operation)
+            })
+        })
+    })
+}
+
+/// For how long after its last look a request may be under way that a backend does not stop any more.
+fn blind(world: &World, backend: usize, unconditional: bool) -> u64 {
+    if world.plan.backends[backend].conditions == Conditions::Enforced && !unconditional {
+        return 0;
+    }
+    u64::try_from((TRAVEL.end * world.plan.slowest(backend)).as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Whether another process may have replaced a write, with something that is itself in no order with what is there.
 fn replaced(world: &World, writes: &[Write<'_>], there: &[&Write<'_>], lost: &Write<'_>) -> bool {
     writes.iter().any(|write| {
@@ -314,13 +375,7 @@ fn judge_foreign(
         // One stranger may overwrite another.
         let stranger = successor.is_some_and(|value| (FOREIGN..EARLIER).contains(&value));
         // Without conditions nothing stops a request whose last look was answered just before.
-        let settings = &world.plan.backends[*backend];
-        let blind = match settings.conditions {
-            Conditions::Enforced => 0,
-            _ => u64::try_from((TRAVEL.end * world.plan.slowest(*backend)).as_millis())
-                .unwrap_or(u64::MAX),
-        };
-        let under_way = next.sent <= at + blind;
+        let under_way = next.sent <= at + blind(world, *backend, false);
         if !stranger && !under_way && !writes.iter().any(after) {
             wrong.push(format!(
                 "someone else's {value} of {key} on backend {backend} was overwritten with \
