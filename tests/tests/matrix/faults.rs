@@ -4,7 +4,7 @@ use lifeboat_testkit::proxy::Fault as Wire;
 use lifeboat_testkit::scripted::Reply;
 use lifeboat_tests::Kind;
 
-use crate::rig::Rig;
+use crate::rig::{NAME, Rig};
 
 /// What is wrong with the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +76,10 @@ const SPOILT_REQUESTS: u64 = 3;
 const DRIP: u64 = 200;
 
 /// Breaks the primary.
-pub(crate) fn strike(rig: &mut Rig, fault: Fault) {
+pub(crate) async fn strike(rig: &mut Rig, fault: Fault) {
     match fault {
         Fault::Refused => rig.proxy.set(Wire::Refuse),
-        Fault::BlackHole => {
-            rig.names.point_to_black_hole();
-            rig.proxy.set(Wire::Refuse);
-        }
+        Fault::BlackHole => rig.proxy.set(Wire::DropConnects),
         Fault::HangAfterAccept => rig.proxy.set(Wire::BlackHole),
         Fault::ResetMidBody => rig.proxy.set(Wire::ResetAfter(BREAKS_AFTER)),
         Fault::Truncated => rig.proxy.set(Wire::TruncateAfter(BREAKS_AFTER)),
@@ -92,7 +89,7 @@ pub(crate) fn strike(rig: &mut Rig, fault: Fault) {
             rig.proxy.set_times(Wire::CorruptRequest(FLIPS_AT), SPOILT_REQUESTS);
         }
         Fault::DnsFailure => {
-            rig.names.forget();
+            rig.names.forget(NAME);
             rig.proxy.set(Wire::Refuse);
         }
         Fault::TlsFailure => rig.primary.switch(rig.over_tls()),
@@ -103,6 +100,7 @@ pub(crate) fn strike(rig: &mut Rig, fault: Fault) {
             rig.interposer.script(move |_| Some(reply.clone()));
         }
     }
+    rig.proxy.in_force().await.unwrap();
 }
 
 /// Mends the primary.
@@ -113,9 +111,10 @@ pub(crate) async fn heal(rig: &mut Rig, fault: Fault) {
         Fault::Killed => rig.restart().await,
         _ => {}
     }
-    rig.names.remember();
+    rig.names.remember(NAME);
     rig.interposer.pass();
     rig.proxy.set(Wire::Pass);
+    rig.proxy.in_force().await.unwrap();
 }
 
 /// What each service says in such a case.

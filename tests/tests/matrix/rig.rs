@@ -1,10 +1,8 @@
 //! A primary that can be broken in every way, and a replica of another kind that stays healthy.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,19 +11,15 @@ use lifeboat_core::http::{Resolve, Resolver};
 use lifeboat_testkit::ServerKind;
 use lifeboat_testkit::bed::create_bucket;
 use lifeboat_testkit::interposer::Interposer;
+use lifeboat_testkit::names::Names;
 use lifeboat_testkit::proxy::FaultProxy;
 use lifeboat_testkit::servers::Server;
 use lifeboat_tests::tapped::Tapped;
 use lifeboat_tests::{Kind, Site, TestStore, fresh, http};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const BUCKET: &str = "matrix";
 /// The primary's name. Azurite takes other names for those of accounts.
-const NAME: &str = "localhost";
-/// Where nobody answers, not even the kernel.
-const NOWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Connections that fill the queue of a listener with the shortest one.
-const QUEUE: usize = 4;
+pub(crate) const NAME: &str = "localhost";
 
 pub(crate) struct Rig {
     pub(crate) kind: Kind,
@@ -38,7 +32,6 @@ pub(crate) struct Rig {
     /// The primary without anything in between.
     pub(crate) direct: Arc<dyn BlobStore>,
     site: Site,
-    _black_hole: BlackHole,
 }
 
 impl Rig {
@@ -51,7 +44,7 @@ impl Rig {
         let port = proxy.address().port();
         let names = Names::default();
         let mut through = http();
-        through.resolver = Some(Resolver::new(names.clone()));
+        through.resolver = Some(Resolver::new(Asked(names.clone())));
         let (url, credentials) =
             (server.endpoint().url.clone(), server.endpoint().credentials.clone());
         let direct = Site {
@@ -74,7 +67,6 @@ impl Rig {
             replica: fresh(replica).await,
             direct: direct.connect().unwrap().0,
             site,
-            _black_hole: BlackHole::at(SocketAddr::new(NOWHERE.into(), port)).await,
         }
     }
 
@@ -101,60 +93,12 @@ impl Rig {
     }
 }
 
-/// The name service.
-#[derive(Clone, Default)]
-pub(crate) struct Names(Arc<AtomicU8>);
+/// The name service, as the HTTP backends ask for it.
+#[derive(Debug)]
+struct Asked(Names);
 
-impl Names {
-    pub(crate) fn remember(&self) {
-        self.0.store(0, Ordering::SeqCst);
-    }
-
-    pub(crate) fn forget(&self) {
-        self.0.store(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn point_to_black_hole(&self) {
-        self.0.store(2, Ordering::SeqCst);
-    }
-}
-
-impl fmt::Debug for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Names")
-    }
-}
-
-impl Resolve for Names {
+impl Resolve for Asked {
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let answer = match self.0.load(Ordering::SeqCst) {
-            0 => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
-            1 => Err(io::Error::other(format!("{host}: name or service not known"))),
-            _ => Ok(vec![NOWHERE.into()]),
-        };
-        async move { answer }.boxed()
-    }
-}
-
-/// A port whose queue is full: the kernel drops what comes, as a firewall does.
-struct BlackHole {
-    _listener: TcpListener,
-    _queued: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    async fn at(address: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let mut queued = Vec::new();
-        for _ in 0..QUEUE {
-            let connect = TcpStream::connect(address);
-            match tokio::time::timeout(std::time::Duration::from_millis(200), connect).await {
-                Ok(stream) => queued.push(stream.unwrap()),
-                Err(_) => return Self { _listener: listener, _queued: queued },
-            }
-        }
-        panic!("the queue of {address} does not fill up");
+        std::future::ready(self.0.lookup(host)).boxed()
     }
 }

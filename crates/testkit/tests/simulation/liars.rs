@@ -72,6 +72,7 @@ impl Liar {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Liar {
     async fn put_opts(
         &self,

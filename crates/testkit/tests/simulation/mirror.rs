@@ -83,6 +83,7 @@ impl Mirror {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Mirror {
     async fn put_opts(&self, at: &Path, body: PutPayload, how: PutOptions) -> Result<PutResult> {
         self.replicate(at, body, how).await
@@ -151,6 +152,7 @@ struct Gathered {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for Gathered {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.parts.extend(data);
