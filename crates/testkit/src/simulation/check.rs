@@ -59,7 +59,8 @@ fn check_duration(world: &World, record: &Record) -> Option<String> {
             (profile.read_bound + profile.silence, 1)
         }
         Action::Head(_) => (profile.read_bound, 1),
-        Action::List(_) | Action::Level(_) => (profile.read_bound, 2),
+        Action::List(_) => (profile.read_bound, 2),
+        Action::Level(_) => (profile.level_bound, 1),
         Action::Put(_) | Action::Create(_) | Action::Update(_) => (profile.write_bound, 1),
         Action::Delete(keys) => (profile.write_bound, u32::try_from(keys.len()).unwrap_or(1)),
         Action::Multipart(_) | Action::AbortedMultipart(_) => (profile.write_bound, 3),

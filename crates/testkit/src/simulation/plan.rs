@@ -27,6 +27,8 @@ pub struct Profile {
     pub late: Duration,
     /// No read takes longer.
     pub read_bound: Duration,
+    /// No listing of one level takes longer, however many pages it has.
+    pub level_bound: Duration,
     /// No body takes longer besides, when it breaks and is taken up again.
     pub silence: Duration,
     /// No write takes longer.
@@ -75,6 +77,7 @@ impl Default for Profile {
             operations: 40,
             late: Duration::from_secs(40),
             read_bound: Duration::from_secs(20),
+            level_bound: Duration::from_mins(2),
             silence: Duration::ZERO,
             write_bound: Duration::from_secs(30),
             grace: Duration::from_secs(10),
