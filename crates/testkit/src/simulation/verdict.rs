@@ -225,7 +225,12 @@ fn judge_losers(
         let holds = found.get(key).copied().flatten();
         let writes = writes(world, &state.history.records, key);
         let lost = |one: &&Write<'_>| {
-            let followed = writes.iter().any(|other| other.record.invoked >= one.ended);
+            let life = |write: &Write<'_>| (write.record.process, write.record.incarnation);
+            // One process has its writes of a key in order, and knows what it overwrites.
+            let followed = writes.iter().any(|other| {
+                let next = life(other) == life(one) && other.record.id != one.record.id;
+                other.record.invoked >= one.ended || (next && other.ended >= one.ended)
+            });
             one.acknowledged
                 && one.record.values.len() == 1
                 && one.value != holds

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lifeboat_testkit::simulation::{
-    Condition, Conditions, Effort, Plan, ProcessContext, Profile, Report, Running, simulate,
-    simulate_plan,
+    Condition, Conditions, Effort, Plan, ProcessContext, Profile, Report, Running, Variant,
+    simulate, simulate_plan,
 };
 use object_store::path::Path;
 use object_store::{
@@ -190,6 +190,91 @@ fn naive_fallback_is_caught_losing_writes_and_bringing_deleted_keys_back() {
     assert!(reports.iter().any(|report| says(report, "differs after")), "diverging copies");
     assert!(reports.iter().any(|report| says(report, "in the end")), "lost writes");
     assert!(reports.iter().any(|report| says(report, "saw")), "stale reads");
+}
+
+#[test]
+fn setups_are_drawn_from_the_seed_alone_and_each_is_drawn() {
+    let profile = Profile::default();
+    let draw = |seed| Plan::draw(seed, &profile);
+    let plans: Vec<_> = (0..500).map(draw).collect();
+    for (seed, plan) in plans.iter().enumerate() {
+        assert_eq!(plan.to_string(), draw(seed as u64).to_string());
+    }
+    let often = |is: &dyn Fn(&Plan) -> bool| plans.iter().filter(|plan| is(plan)).count();
+    let usual = often(&|plan| plan.variant == Variant::default());
+    assert!((250..350).contains(&usual), "{usual} of 500 are set up as usual");
+    assert!(often(&|plan| plan.variant.copies == 2) > 10);
+    assert!(often(&|plan| plan.variant.asynchronous) > 10);
+    assert!(often(&|plan| plan.variant.intent) > 10);
+    assert!(often(&|plan| plan.variant.stale) > 10);
+    assert!(often(&|plan| plan.joins == Some(0)) > 10);
+    assert!(often(&|plan| plan.joins == Some(1)) > 10);
+    assert!(often(&|plan| plan.names.iter().any(|name| name.contains('~'))) > 10);
+    assert!(often(&|plan| plan.names.iter().any(|name| name.len() > 640 / 3)) > 10);
+}
+
+#[test]
+fn new_draws_leave_the_weather_of_a_seed_what_it_was() {
+    let mut plain = Profile::default();
+    (plain.variants, plain.joins, plain.names) = (0, 0, 0);
+    for seed in 0..100 {
+        let [one, other] = [Profile::default(), plain.clone()].map(|profile| {
+            let plan = Plan::draw(seed, &profile);
+            format!("{:?} {:?} {:?}", plan.episodes, plan.crashes, plan.backends)
+        });
+        assert_eq!(one, other);
+    }
+}
+
+#[test]
+fn empty_backend_that_joined_and_is_asked_alone_is_caught() {
+    let mut profile = Profile::default();
+    (profile.episodes, profile.joins, profile.conditions) = (0, 1000, false);
+    let plans = (0..20).map(|seed| Plan::draw(seed, &profile));
+    let joins = plans.filter(|plan| plan.joins == Some(0));
+    let reports: Vec<_> = joins.map(|plan| simulate_plan(plan, &profile, &bare)).collect();
+    let denied = |report: &Report| says(report, "did not see what was there before");
+    assert!(reports.iter().any(denied), "{} seeds", reports.len());
+}
+
+/// Each process writes to a backend of its own, and in the end the first backend wins.
+struct Split {
+    mine: Arc<dyn ObjectStore>,
+    stores: Vec<Arc<dyn ObjectStore>>,
+}
+
+fn split(context: &ProcessContext) -> Arc<dyn Running> {
+    let stores = context.stores.clone();
+    Arc::new(Split { mine: Arc::clone(&stores[context.process % 2]), stores })
+}
+
+#[async_trait]
+impl Running for Split {
+    fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.mine)
+    }
+
+    async fn converge(&self, _: Effort) {
+        for meta in self.stores[0].list(None).collect::<Vec<_>>().await {
+            let key = meta.unwrap().location;
+            let found = self.stores[0].get(&key).await.unwrap();
+            let how = PutOptions { attributes: found.attributes.clone(), ..PutOptions::default() };
+            let bytes = found.bytes().await.unwrap();
+            self.stores[1].put_opts(&key, bytes.into(), how).await.unwrap();
+        }
+    }
+}
+
+#[test]
+fn loser_that_is_not_kept_is_told_where_one_asks_for_it() {
+    let mut profile = Profile::default();
+    profile.backends = (2, 2);
+    (profile.episodes, profile.joins, profile.conditions) = (0, 0, false);
+    for asked in [false, true] {
+        profile.losers = asked;
+        let mut reports = (0..20).map(|seed| simulate(seed, &profile, &split));
+        assert_eq!(reports.any(|report| says(&report, "this is not kept")), asked);
+    }
 }
 
 #[test]
