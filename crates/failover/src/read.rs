@@ -351,6 +351,7 @@ impl Race<'_> {
         let mut latest = lap;
         let mut hedged = false;
         let mut late = false;
+        let mut older = None;
         loop {
             let (hedge, rescue) = self.engine.late(latest.at, self.kind);
             let late_at = latest.began + if hedged { rescue } else { hedge };
@@ -406,7 +407,7 @@ impl Race<'_> {
                     continue;
                 }
             };
-            match self.judge(lap, result).await {
+            match self.judge(lap, result, &mut older).await {
                 Some(done) => return done,
                 None if first_lap.is_some() || !others.is_empty() => {}
                 None => match self.next_lap(None) {
@@ -416,7 +417,14 @@ impl Race<'_> {
                         latest = next;
                         hedged = false;
                     }
-                    _ => return Err(self.give_up()),
+                    // Nobody has the latest version: an older one has to do, where that is wanted.
+                    _ => match older.take() {
+                        Some(served) => {
+                            self.served_stale(served.at);
+                            return Ok(served);
+                        }
+                        None => return Err(self.give_up()),
+                    },
                 },
             }
         }
@@ -469,6 +477,7 @@ impl Race<'_> {
         &mut self,
         lap: Lap,
         result: Result<T>,
+        older: &mut Option<Served<T>>,
     ) -> Option<Result<Served<T>>> {
         let backend = &self.engine.backends[lap.at];
         let error = match result {
@@ -479,7 +488,7 @@ impl Race<'_> {
                     backend.in_time();
                 }
                 backend.latencies.record(self.kind, took);
-                let accepted = self.accept(lap, result);
+                let accepted = self.accept(lap, result, older);
                 if accepted.is_some() {
                     self.won(lap);
                 }
@@ -538,23 +547,32 @@ impl Race<'_> {
         self.engine.settings.stale_reads == StaleReads::Serve
     }
 
-    fn accept<T: Versioned>(&mut self, lap: Lap, result: T) -> Option<Result<Served<T>>> {
+    /// What was read, if it is the latest version; otherwise it is laid aside, in case nobody has that.
+    fn accept<T: Versioned>(
+        &mut self,
+        lap: Lap,
+        result: T,
+        older: &mut Option<Served<T>>,
+    ) -> Option<Result<Served<T>>> {
         let tag = result.tag();
         let dirty = self
             .dirt
             .as_ref()
             .is_some_and(|dirt| dirt.behind.has(lap.at) || self.is_older(dirt, tag));
-        if !dirty || self.choice.trusted || self.is_latest(result.tag()) {
-            return Some(Ok(Served { at: lap.at, result, missed: self.missed }));
-        }
-        if self.may_serve_stale() {
-            let (key, backend) =
-                (self.key.cloned().unwrap_or_default(), &self.engine.backends[lap.at].id);
-            self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
-            return Some(Ok(Served { at: lap.at, result, missed: self.missed }));
+        let served = Served { at: lap.at, result, missed: self.missed };
+        if !dirty || self.choice.trusted || self.is_latest(tag) {
+            return Some(Ok(served));
         }
         self.stale = true;
+        if self.may_serve_stale() && older.is_none() {
+            *older = Some(served);
+        }
         None
+    }
+
+    fn served_stale(&self, at: usize) {
+        let (key, backend) = (self.key.cloned().unwrap_or_default(), &self.engine.backends[at].id);
+        self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
     }
 
     /// Whether a version is older than the newest acknowledged one: a request that had been given up landed on top of

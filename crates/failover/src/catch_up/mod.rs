@@ -189,6 +189,9 @@ impl Engine {
             done.still = self.stands_still(since);
             return Ok(true);
         }
+        if settlement.winner.is_none() && !self.announce_delete(key, &settlement, known).await {
+            return Ok(true);
+        }
         let mut refused = Ok(false);
         for target in &settlement.lagging {
             let before =
@@ -205,6 +208,45 @@ impl Engine {
             }
         }
         refused
+    }
+
+    /// Whether every process has heard that the lagging backends are about to lose a key. A delete knows no condition, and
+    /// what somebody writes just before it lands is gone there: whoever knows that the backend is dirty leaves a marker
+    /// of that write, and brings it back. One that no marker names is given one first.
+    async fn announce_delete(&self, key: &Path, settlement: &Settlement, known: &[Known]) -> bool {
+        let about = |target: usize| known.iter().filter(move |known| known.target == Some(target));
+        let heard = settlement
+            .lagging
+            .iter()
+            .all(|target| about(*target).any(|known| self.has_been_heard(known)));
+        let unnamed: Vec<usize> = settlement
+            .lagging
+            .iter()
+            .copied()
+            .filter(|target| about(*target).next().is_none())
+            .collect();
+        let mark = Mark {
+            key,
+            delete: true,
+            stamp: settlement.deleted.unwrap_or_else(|| self.stamp(key)),
+            version: None,
+            ambiguous: true,
+            acknowledged: false,
+            confirmed: false,
+            size: None,
+        };
+        let until = Instant::now() + self.settings.attempt_deadline;
+        for target in unnamed {
+            self.leave_marker(&mark, target, until).await;
+        }
+        heard
+    }
+
+    /// Whether every live process knows of a marker by now, so that its writes leave markers too.
+    fn has_been_heard(&self, known: &Known) -> bool {
+        let joined = self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN;
+        self.clock.age(known.marker.stamp) >= joined + CLOCK_MARGIN
+            || known.added.elapsed() >= joined
     }
 
     /// What was seen, as [`settle`] takes it.
@@ -512,14 +554,11 @@ impl Engine {
     /// Whether a key may be worked on now: a backend without conditions waits until every process knows of the
     /// marker, so that its writes leave markers too.
     pub(crate) fn is_due(&self, known: &[Known]) -> bool {
-        let joined = self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN;
         let guarded = |known: &Known| self.is_guarded(known);
         let running = known.iter().any(|known| known.origin == Origin::Running);
         let waiting = known.iter().any(|known| {
             known.target.is_some_and(|target| self.backends[target].is_in_use())
-                && (guarded(known)
-                    || self.clock.age(known.marker.stamp) >= joined + CLOCK_MARGIN
-                    || known.added.elapsed() >= joined)
+                && (guarded(known) || self.has_been_heard(known))
         });
         // What is sent before it is known whether a condition holds would bear none.
         let asking = known.iter().filter_map(|known| known.target).any(|target| {

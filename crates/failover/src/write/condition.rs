@@ -1,11 +1,15 @@
 //! A caller's condition in the words of the backend that decides it. An `ETag` that another backend gave names a
 //! version all the same; where the decider provably holds that version, its own `ETag` stands for it.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, Result, UpdateVersion};
 
 use super::conditional::head;
+use crate::catch_up::Urgency;
 use crate::engine::Engine;
 use crate::error::{FailoverError, Reason, within};
 use crate::etag;
@@ -19,7 +23,7 @@ impl Engine {
     /// # Errors
     /// The version that the condition names is not the present one, or that cannot be known.
     pub(crate) async fn own_condition(
-        &self,
+        self: &Arc<Self>,
         at: usize,
         key: &Path,
         mode: PutMode,
@@ -54,7 +58,7 @@ impl Engine {
 
     /// The decider's `ETag` for the version that `wanted` names at its owner, if both hold it now.
     async fn translate(
-        &self,
+        self: &Arc<Self>,
         at: usize,
         owner: usize,
         key: &Path,
@@ -79,10 +83,26 @@ impl Engine {
                 return Err(open("serves").failed(&self.backends[at].id, &error).into());
             }
         };
-        let Some((_, tag)) = there.filter(|(meta, _)| names(wanted, meta)) else {
+        let Some((object, tag)) = there.filter(|(meta, _)| names(wanted, meta)) else {
             return Err(precondition(key, "the backend that gave the ETag holds another version"));
         };
+        // It joined without history: it cannot decide about what it does not have.
+        let joined = !self.backends[at].seeded.load(Ordering::Acquire);
+        let here = match here {
+            None if joined => {
+                self.reconcile(key, Urgency::Now).await;
+                self.held(at, key).await?
+            }
+            here => here,
+        };
         match (tag, here) {
+            // What was written before there were stamps is the same if its bytes are.
+            (None, Some((meta, None)))
+                if meta.size == object.size
+                    && self.same_bytes(key, (owner, &object), (at, &meta)).await? =>
+            {
+                Ok(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
+            }
             (Some(tag), Some((meta, Some(same)))) if tag == same => {
                 Ok(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
             }

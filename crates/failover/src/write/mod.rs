@@ -128,6 +128,14 @@ impl Write {
     }
 }
 
+/// Why a write cannot be acknowledged.
+enum Unsettled {
+    /// Too few have it, or the one that orders refused it. Its traces are left.
+    Failed(object_store::Error),
+    /// Enough have it, and too few of them take its markers; and what markers there are.
+    Unrecorded(object_store::Error, Vec<Draft>),
+}
+
 type Legs = FuturesUnordered<Task<Leg>>;
 /// Markers that are written beside the data: place in the list of drafts, home, what came of it.
 type Beside = FuturesUnordered<Task<(usize, usize, Kept)>>;
@@ -316,37 +324,33 @@ impl Engine {
         write: Write,
         mut tally: Tally,
         beside: Vec<Draft>,
-        (pending, legs): (Mask, Legs),
+        (mut pending, mut legs): (Mask, Legs),
         until: Instant,
     ) -> Result<Done> {
-        tally.confirmed.sort_by_key(|(at, _)| *at);
-        if write.operation == Operation::Multipart {
-            tally.excuse_refusals();
-        }
-        let first_refusal = tally.refused.iter().map(|(at, _)| *at).min();
-        let first = tally.confirmed.first().map(|(at, _)| *at);
-        // A refusal of the backend that orders is the caller's result.
-        let refused = match (first_refusal, first) {
-            (Some(refusal), Some(first)) => refusal < first,
-            (refusal, _) => refusal.is_some(),
-        };
-        if refused || tally.confirmed.len() < self.settings.min_copies {
-            // Legs that are given up here may still land.
-            tally.may_land |= pending;
-            return Err(self.fail(&write, tally, &beside, until).await);
-        }
-        let confirmed = tally.has();
-        let drafts = self.needed(&write, &tally, &beside, confirmed, pending);
-        let recorded = self.record(&write, drafts, beside, confirmed, until).await;
-        let recorded = match recorded {
-            Ok(drafts) => drafts,
-            Err((error, drafts)) => {
-                for draft in &drafts {
-                    let running = pending.has(draft.target);
-                    self.enter(draft, if running { Origin::Running } else { Origin::Ended });
+        let (confirmed, recorded) = loop {
+            match self.settle_write(&write, &mut tally, &beside, pending, until).await {
+                Ok(settled) => break settled,
+                Err(Unsettled::Failed(error)) => return Err(error),
+                // Those who have it take no markers; others may do both.
+                Err(Unsettled::Unrecorded(_, drafts))
+                    if !legs.is_empty() && Instant::now() < until =>
+                {
+                    drafts.iter().for_each(|draft| self.enter(draft, Origin::Ended));
+                    while let Ok(Some(leg)) = timeout_at(until, legs.next()).await {
+                        tally.take(leg);
+                    }
+                    if legs.is_empty() {
+                        pending = Mask::NONE;
+                    }
                 }
-                self.keep_going(write, legs, drafts);
-                return Err(error);
+                Err(Unsettled::Unrecorded(error, drafts)) => {
+                    for draft in &drafts {
+                        let running = pending.has(draft.target);
+                        self.enter(draft, if running { Origin::Running } else { Origin::Ended });
+                    }
+                    self.keep_going(write, legs, drafts);
+                    return Err(error);
+                }
             }
         };
         for draft in &recorded {
@@ -371,6 +375,41 @@ impl Engine {
         let (at, result) = tally.confirmed.swap_remove(0);
         Span::current().record(BACKEND, &*self.backends[at].id);
         Ok(Done { at, result })
+    }
+
+    /// Makes a write durable with its markers, if enough backends have it: those, and the markers.
+    async fn settle_write(
+        self: &Arc<Self>,
+        write: &Write,
+        tally: &mut Tally,
+        beside: &[Draft],
+        pending: Mask,
+        until: Instant,
+    ) -> std::result::Result<(Mask, Vec<Draft>), Unsettled> {
+        tally.confirmed.sort_by_key(|(at, _)| *at);
+        if write.operation == Operation::Multipart {
+            tally.excuse_refusals();
+        }
+        let first_refusal = tally.refused.iter().map(|(at, _)| *at).min();
+        let first = tally.confirmed.first().map(|(at, _)| *at);
+        // A refusal of the backend that orders is the caller's result.
+        let refused = match (first_refusal, first) {
+            (Some(refusal), Some(first)) => refusal < first,
+            (refusal, _) => refusal.is_some(),
+        };
+        if refused || tally.confirmed.len() < self.settings.min_copies {
+            // Legs that are given up here may still land.
+            tally.may_land |= pending;
+            let tally = std::mem::take(tally);
+            return Err(Unsettled::Failed(self.fail(write, tally, beside, until).await));
+        }
+        let confirmed = tally.has();
+        let drafts = self.needed(write, tally, beside, confirmed, pending);
+        let recorded = self.record(write, drafts, beside.to_vec(), confirmed, until).await;
+        match recorded {
+            Ok(recorded) => Ok((confirmed, recorded)),
+            Err((error, drafts)) => Err(Unsettled::Unrecorded(error, drafts)),
+        }
     }
 
     /// The markers that the acknowledgement needs: one for each backend that did not confirm, one for each that is

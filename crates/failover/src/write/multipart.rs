@@ -88,7 +88,8 @@ impl Engine {
         let mut patience = None;
         loop {
             if patience.is_none() && done.len() >= self.settings.min_copies {
-                patience = Some(Instant::now() + self.settings.slow_after);
+                // Who does not take part lacks the whole object: that is more than being late with one write.
+                patience = Some(Instant::now() + self.marker_patience());
             }
             let slow = async {
                 match patience {
