@@ -139,7 +139,9 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let writes = !record.action.is_read();
         let needed = if writes { plan.variant.copies } else { 1 };
         let served = backends.clone().filter(|at| always(*at)).count();
-        let could = (first && waits && served >= needed) || plan.episodes.is_empty();
+        let fair = plan.episodes.is_empty()
+            && (needed == 1 || plan.backends.iter().all(|one| one.slower == 1));
+        let could = (first && waits && served >= needed) || fair;
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
     let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
@@ -204,10 +206,10 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
             || (known.ever(value) && world.overrun(key, &expected, since, record.process))
             || (record.incarnation > 0 && lost_to_an_earlier_life(world, &expected))
     };
-    let stale = world.may_be_stale(record);
+    let older = world.may_be_stale(record);
     let shows = |key: &Path, value: Option<Value>| {
         allows(key, value)
-            || (stale && client.model.key(key).is_some_and(|known| known.ever(value)))
+            || (older && client.model.key(key).is_some_and(|known| known.ever(value)))
     };
     let exists = |key: &Path| {
         client.model.key(key).is_none() || client.model.values(key).into_iter().next().is_some()
@@ -229,7 +231,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         }
         (Action::Copy(from, _) | Action::Rename(from, _), Outcome::Done)
             if !exists(from)
-                && !stale
+                && !older
                 && !world.is_disturbed(&state, from)
                 && !haunted(world, client, from) =>
         {

@@ -97,8 +97,8 @@ impl Workload {
             62..64 => Action::GetRange(any(random), range(random)),
             64..66 => {
                 // The first part tells which version it is, and the others must be of the same.
-                let mut ranges = vec![0..NAMED];
-                ranges.extend((0..=random.index(3)).map(|_| range(random)));
+                let others = (0..=random.index(3)).map(|_| range(random));
+                let ranges = std::iter::once(0..NAMED).chain(others).collect();
                 Action::GetRanges(any(random), ranges)
             }
             66..71 => Action::Head(any(random)),
@@ -142,8 +142,8 @@ impl Workload {
                 // has that lost something.
                 let knows =
                     self.world.could_read_all(self.process, state.born[self.process], invoked);
-                let stale = self.world.plan.variant.stale;
-                if knows && !stale && !self.world.is_disturbed(state, from) {
+                let newest = !self.world.plan.variant.stale;
+                if knows && newest && !self.world.is_disturbed(state, from) {
                     model.values(from)
                 } else {
                     model.all_values(from)

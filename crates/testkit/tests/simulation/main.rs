@@ -215,10 +215,10 @@ fn setups_are_drawn_from_the_seed_alone_and_each_is_drawn() {
 
 #[test]
 fn new_draws_leave_the_weather_of_a_seed_what_it_was() {
-    let mut plain = Profile::default();
-    (plain.variants, plain.joins, plain.names) = (0, 0, 0);
+    let mut usual = Profile::default();
+    (usual.variants, usual.joins, usual.names) = (0, 0, 0);
     for seed in 0..100 {
-        let [one, other] = [Profile::default(), plain.clone()].map(|profile| {
+        let [one, other] = [Profile::default(), usual.clone()].map(|profile| {
             let plan = Plan::draw(seed, &profile);
             format!("{:?} {:?} {:?}", plan.episodes, plan.crashes, plan.backends)
         });
