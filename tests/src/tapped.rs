@@ -226,6 +226,7 @@ impl fmt::Debug for TappedUpload {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for TappedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let (tap, key) = (Arc::clone(&self.tap), self.key.clone());

@@ -79,6 +79,7 @@ impl Counting {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Counting {
     async fn put_opts(
         &self,

@@ -104,6 +104,7 @@ forward_object_store! {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl BlobStore for AnyStore {
     fn identity(&self) -> &Identity {
         &self.identity

@@ -52,6 +52,7 @@ impl fmt::Display for Prefixed {
 forward_object_store!(Prefixed => store);
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl BlobStore for Prefixed {
     fn identity(&self) -> &Identity {
         &self.identity

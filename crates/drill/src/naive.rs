@@ -228,6 +228,7 @@ fn any<T>(results: Vec<Result<T>>) -> Result<T> {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for BothUploads {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let parts: Vec<_> = self.0.iter_mut().map(|upload| upload.put_part(data.clone())).collect();

@@ -175,6 +175,7 @@ impl ObjectStore for Failover {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl BlobStore for Failover {
     fn identity(&self) -> &Identity {
         &self.identity
@@ -299,6 +300,7 @@ impl SignerOfServing {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Signer for SignerOfServing {
     async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
         self.choose(&method, path)?.signed_url(method, path, expires_in).await

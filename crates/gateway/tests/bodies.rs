@@ -176,6 +176,7 @@ struct Counted {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for Counted {
     fn put_part(&mut self, part: PutPayload) -> UploadPart {
         self.largest_part.fetch_max(part.content_length() as u64, Ordering::Relaxed);

@@ -103,6 +103,7 @@ impl ObjectStore for Absent {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl BlobStore for Absent {
     fn identity(&self) -> &Identity {
         &self.identity

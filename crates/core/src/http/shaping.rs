@@ -171,6 +171,7 @@ mod tests {
     struct Sizes(Arc<Mutex<Vec<usize>>>);
 
     #[async_trait]
+    #[deny(clippy::missing_trait_methods)]
     impl MultipartUpload for Sizes {
         fn put_part(&mut self, data: PutPayload) -> UploadPart {
             self.0.lock().unwrap().push(data.content_length());

@@ -216,6 +216,7 @@ fn in_use() -> object_store::Error {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.send_part(&data)

@@ -269,6 +269,7 @@ impl ObjectStore for FolderStore {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl BlobStore for FolderStore {
     fn identity(&self) -> &Identity {
         &self.identity

@@ -60,6 +60,7 @@ impl Staged {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for FolderUpload {
     fn put_part(&mut self, part: PutPayload) -> UploadPart {
         let offset = self.end;

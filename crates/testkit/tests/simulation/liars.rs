@@ -72,6 +72,7 @@ impl Liar {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Liar {
     async fn put_opts(
         &self,
@@ -137,6 +138,16 @@ impl ObjectStore for Liar {
                 .boxed();
         }
         entries
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let offset = offset.clone();
+        let beyond = move |entry: &ObjectMeta| std::future::ready(entry.location > offset);
+        self.list(prefix).try_filter(beyond).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

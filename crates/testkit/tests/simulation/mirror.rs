@@ -83,6 +83,7 @@ impl Mirror {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Mirror {
     async fn put_opts(&self, at: &Path, body: PutPayload, how: PutOptions) -> Result<PutResult> {
         self.replicate(at, body, how).await
@@ -125,6 +126,14 @@ impl ObjectStore for Mirror {
         self.stores[0].list(prefix)
     }
 
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.stores[0].list_with_offset(prefix, offset)
+    }
+
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.stores[0].list_with_delimiter(prefix).await
     }
@@ -151,6 +160,7 @@ struct Gathered {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for Gathered {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         self.parts.extend(data);

@@ -307,6 +307,7 @@ struct RiggedUpload {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for RiggedUpload {
     fn put_part(&mut self, part: PutPayload) -> UploadPart {
         let length = part.content_length();
