@@ -76,13 +76,10 @@ const SPOILT_REQUESTS: u64 = 3;
 const DRIP: u64 = 200;
 
 /// Breaks the primary.
-pub(crate) fn strike(rig: &mut Rig, fault: Fault) {
+pub(crate) async fn strike(rig: &mut Rig, fault: Fault) {
     match fault {
         Fault::Refused => rig.proxy.set(Wire::Refuse),
-        Fault::BlackHole => {
-            rig.names.point_to_black_hole();
-            rig.proxy.set(Wire::Refuse);
-        }
+        Fault::BlackHole => rig.proxy.set(Wire::DropConnects),
         Fault::HangAfterAccept => rig.proxy.set(Wire::BlackHole),
         Fault::ResetMidBody => rig.proxy.set(Wire::ResetAfter(BREAKS_AFTER)),
         Fault::Truncated => rig.proxy.set(Wire::TruncateAfter(BREAKS_AFTER)),
@@ -103,6 +100,7 @@ pub(crate) fn strike(rig: &mut Rig, fault: Fault) {
             rig.interposer.script(move |_| Some(reply.clone()));
         }
     }
+    rig.proxy.in_force().await.unwrap();
 }
 
 /// Mends the primary.
@@ -116,6 +114,7 @@ pub(crate) async fn heal(rig: &mut Rig, fault: Fault) {
     rig.names.remember();
     rig.interposer.pass();
     rig.proxy.set(Wire::Pass);
+    rig.proxy.in_force().await.unwrap();
 }
 
 /// What each service says in such a case.

@@ -102,7 +102,7 @@ async fn row(rig: &mut Rig, fault: Fault) -> Row {
     for failover in [&failover, &active] {
         violations.extend(drain(failover, &settings).await.err());
     }
-    faults::strike(rig, fault);
+    faults::strike(rig, fault).await;
     let (cells, expected) = workload.run(uploads).await;
     faults::heal(rig, fault).await;
     let healed = Instant::now();

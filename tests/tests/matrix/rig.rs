@@ -1,10 +1,9 @@
 //! A primary that can be broken in every way, and a replica of another kind that stays healthy.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,15 +16,10 @@ use lifeboat_testkit::proxy::FaultProxy;
 use lifeboat_testkit::servers::Server;
 use lifeboat_tests::tapped::Tapped;
 use lifeboat_tests::{Kind, Site, TestStore, fresh, http};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const BUCKET: &str = "matrix";
 /// The primary's name. Azurite takes other names for those of accounts.
 const NAME: &str = "localhost";
-/// Where nobody answers, not even the kernel.
-const NOWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// Connections that fill the queue of a listener with the shortest one.
-const QUEUE: usize = 4;
 
 pub(crate) struct Rig {
     pub(crate) kind: Kind,
@@ -38,7 +32,6 @@ pub(crate) struct Rig {
     /// The primary without anything in between.
     pub(crate) direct: Arc<dyn BlobStore>,
     site: Site,
-    _black_hole: BlackHole,
 }
 
 impl Rig {
@@ -74,7 +67,6 @@ impl Rig {
             replica: fresh(replica).await,
             direct: direct.connect().unwrap().0,
             site,
-            _black_hole: BlackHole::at(SocketAddr::new(NOWHERE.into(), port)).await,
         }
     }
 
@@ -102,59 +94,26 @@ impl Rig {
 }
 
 /// The name service.
-#[derive(Clone, Default)]
-pub(crate) struct Names(Arc<AtomicU8>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names(Arc<AtomicBool>);
 
 impl Names {
     pub(crate) fn remember(&self) {
-        self.0.store(0, Ordering::SeqCst);
+        self.0.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn forget(&self) {
-        self.0.store(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn point_to_black_hole(&self) {
-        self.0.store(2, Ordering::SeqCst);
-    }
-}
-
-impl fmt::Debug for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Names")
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
 impl Resolve for Names {
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let answer = match self.0.load(Ordering::SeqCst) {
-            0 => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
-            1 => Err(io::Error::other(format!("{host}: name or service not known"))),
-            _ => Ok(vec![NOWHERE.into()]),
+        let answer = if self.0.load(Ordering::SeqCst) {
+            Err(io::Error::other(format!("{host}: name or service not known")))
+        } else {
+            Ok(vec![Ipv4Addr::LOCALHOST.into()])
         };
         async move { answer }.boxed()
-    }
-}
-
-/// A port whose queue is full: the kernel drops what comes, as a firewall does.
-struct BlackHole {
-    _listener: TcpListener,
-    _queued: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    async fn at(address: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let mut queued = Vec::new();
-        for _ in 0..QUEUE {
-            let connect = TcpStream::connect(address);
-            match tokio::time::timeout(std::time::Duration::from_millis(200), connect).await {
-                Ok(stream) => queued.push(stream.unwrap()),
-                Err(_) => return Self { _listener: listener, _queued: queued },
-            }
-        }
-        panic!("the queue of {address} does not fill up");
     }
 }

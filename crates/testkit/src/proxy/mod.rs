@@ -19,6 +19,7 @@
 //! ```
 
 mod message;
+mod port;
 mod relay;
 
 use std::net::SocketAddr;
@@ -28,11 +29,11 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::error::{Result, io};
+use self::port::Port;
+use crate::error::{Error, Result, io};
 use crate::http_server::listen_at;
 
 /// How the proxy misbehaves. Changing it affects open connections too.
@@ -43,6 +44,10 @@ pub enum Fault {
     Pass,
     /// Connections are refused; open ones are reset.
     Refuse,
+    /// Connections are never made: whoever connects is not answered at all, as by a firewall that drops packets or a
+    /// machine that is gone. Open ones are reset, so that what comes next has to connect. For this the kernel must drop
+    /// whoever knocks at a full port, as Linux does: [`in_force`](FaultProxy::in_force) says where it does not.
+    DropConnects,
     /// Connections are accepted, and nothing passes in either direction until this ends.
     BlackHole,
     /// The server has vanished without a word from the connections that are open now: they stay open and silent for
@@ -73,6 +78,13 @@ pub enum Fault {
     CorruptRequest(u64),
 }
 
+impl Fault {
+    /// Nobody is let in: what connections there are end.
+    fn shuts(self) -> bool {
+        matches!(self, Self::Refuse | Self::DropConnects)
+    }
+}
+
 /// The fault in force, as connections see it.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
@@ -81,10 +93,20 @@ struct Mode {
     generation: u64,
 }
 
+/// What the port does.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct AtPort {
+    /// The latest change that it follows, or cannot follow.
+    generation: u64,
+    /// Why not.
+    trouble: Option<String>,
+}
+
 #[derive(Debug)]
 struct Shared {
     upstream: SocketAddr,
     mode: watch::Sender<Mode>,
+    at_port: watch::Sender<AtPort>,
     /// How often the fault may still strike; `u64::MAX` for always.
     strikes_left: AtomicU64,
     strikes: AtomicU64,
@@ -122,12 +144,14 @@ impl FaultProxy {
         let shared = Arc::new(Shared {
             upstream,
             mode,
+            at_port: watch::Sender::default(),
             strikes_left: AtomicU64::new(u64::MAX),
             strikes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
         });
-        let task = tokio::spawn(accept(listener, address, Arc::clone(&shared), changes));
+        let port = Port::new(listener, address);
+        let task = tokio::spawn(accept(port, Arc::clone(&shared), changes));
         Ok(Self { address, shared, task })
     }
 
@@ -141,7 +165,8 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
-    /// Misbehaves like this from now on. [`Fault::Refuse`] takes hold a moment later, when the port is closed.
+    /// Misbehaves like this from now on. What concerns the port ([`Fault::Refuse`], [`Fault::DropConnects`], and the end of
+    /// them) takes hold a moment later: [`in_force`](Self::in_force) waits for it.
     pub fn set(&self, fault: Fault) {
         self.set_times(fault, u64::MAX);
     }
@@ -153,6 +178,23 @@ impl FaultProxy {
             self.shared.strikes_left.store(times, Ordering::SeqCst);
             *mode = Mode { fault, generation: mode.generation + 1 };
         });
+    }
+
+    /// Waits until the port does what the fault that was set last asks of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when it cannot: the port was taken by somebody else, or the system
+    /// answers whoever connects to a full one.
+    pub async fn in_force(&self) -> Result<()> {
+        let wanted = self.shared.mode.borrow().generation;
+        let mut at_port = self.shared.at_port.subscribe();
+        // The sender lives as long as `self` does.
+        let there = at_port.wait_for(|at_port| at_port.generation >= wanted).await;
+        match there.ok().and_then(|there| there.trouble.clone()) {
+            Some(trouble) => Err(Error::Invalid(trouble)),
+            None => Ok(()),
+        }
     }
 
     /// The fault that was set last.
@@ -198,39 +240,26 @@ impl Shared {
     }
 }
 
-/// Accepts until aborted, closing and opening the port as the mode says.
-async fn accept(
-    listener: TcpListener,
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    mut changes: watch::Receiver<Mode>,
-) {
-    let mut listener = Some(listener);
+/// Accepts until aborted; the port follows the mode.
+async fn accept(mut port: Port, shared: Arc<Shared>, mut changes: watch::Receiver<Mode>) {
     let mut connections = JoinSet::new();
     loop {
-        if changes.borrow_and_update().fault == Fault::Refuse {
-            listener = None;
-        } else if listener.is_none() {
-            // The port was ours and lies outside of the range for outgoing connections, so this succeeds; should
-            // it not, the next change tries again.
-            listener = listen_at(Some(address)).await.ok();
-        }
+        let Mode { fault, generation } = *changes.borrow_and_update();
+        let trouble = port.follow(fault).await.err().map(|error| error.to_string());
+        let now = AtPort { generation, trouble };
+        shared.at_port.send_if_modified(|at_port| {
+            let is_news = *at_port != now;
+            *at_port = now;
+            is_news
+        });
         tokio::select! {
             // The sender lives as long as this task does, so a change is all that comes.
             _ = changes.changed() => {}
-            Some(stream) = accept_one(listener.as_ref()) => {
+            Some(stream) = port.accept() => {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 connections.spawn(relay::serve(stream, Arc::clone(&shared)));
             }
             Some(_) = connections.join_next() => {}
         }
-    }
-}
-
-/// The next connection; never, while the port is closed.
-async fn accept_one(listener: Option<&TcpListener>) -> Option<TcpStream> {
-    match listener {
-        Some(listener) => listener.accept().await.ok().map(|(stream, _)| stream),
-        None => std::future::pending().await,
     }
 }

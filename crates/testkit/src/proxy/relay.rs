@@ -57,7 +57,7 @@ pub(super) async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
 async fn connect(shared: &Shared, mode: &mut watch::Receiver<Mode>) -> Result<TcpStream, End> {
     let open = |mode: &Mode| mode.fault != Fault::BlackHole;
     let fault = mode.wait_for(open).await.map_err(|_| End::Broken)?.fault;
-    if fault == Fault::Refuse {
+    if fault.shuts() {
         return Err(End::Reset);
     }
     let server = TcpStream::connect(shared.upstream).await.map_err(|_| End::Reset)?;
@@ -99,10 +99,8 @@ async fn relay(
             responses.run(from_server, to_client)
         )
     };
-    let ends = |mode: &Mode| match mode.fault {
-        Fault::Refuse => true,
-        Fault::HalfOpen => mode.generation > born,
-        _ => false,
+    let ends = |mode: &Mode| {
+        mode.fault.shuts() || (mode.fault == Fault::HalfOpen && mode.generation > born)
     };
     tokio::select! {
         ended = both => ended.map(drop),

@@ -66,6 +66,30 @@ async fn an_open_connection_is_reset_by_refusal() {
     assert_eq!(error.expect_err("reset").kind(), ErrorKind::ConnectionReset);
 }
 
+/// The kernel's answer to whoever connects to a full port is its own affair elsewhere.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn dropped_connects_are_never_answered_and_open_connections_are_reset() {
+    let (_server, proxy, url) = bed().await;
+    let mut open = TcpStream::connect(proxy.address()).await.expect("connected");
+    open.write_all(b"HEAD /data/key HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    open.read_exact(&mut [0; 1]).await.expect("the answer begins");
+    proxy.set(Fault::DropConnects);
+    proxy.in_force().await.expect("a full port");
+    for _ in 0..3 {
+        let connect = timeout(SILENCE, TcpStream::connect(proxy.address())).await;
+        assert!(connect.is_err(), "{connect:?}");
+    }
+    let rest = timeout(PATIENCE, open.read_to_end(&mut Vec::new())).await.expect("an end");
+    assert_eq!(rest.expect_err("reset").kind(), ErrorKind::ConnectionReset);
+    proxy.set(Fault::Refuse);
+    proxy.in_force().await.expect("a closed port");
+    assert_eq!(get(&url).await.1, Some(ErrorKind::ConnectionRefused));
+    proxy.set(Fault::Pass);
+    proxy.in_force().await.expect("an open port");
+    assert_eq!(get(&url).await, ("0123456789".to_owned(), None));
+}
+
 #[tokio::test]
 async fn a_black_hole_accepts_and_is_silent_and_the_request_passes_afterwards() {
     let (server, proxy, url) = bed().await;
