@@ -3,8 +3,7 @@
 //! its own, and a resolver that knows the endpoints' names, or does not.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use lifeboat_core::{AnyStore, BlobStore, Capabilities, Error, ErrorKind, Identit
 use lifeboat_gateway::Gateway;
 use lifeboat_s3::{Credentials, S3Builder, StaticKey};
 use lifeboat_testkit::interposer::Interposer;
+use lifeboat_testkit::names::Names;
 use lifeboat_testkit::proxy::{Fault, FaultProxy};
 use lifeboat_testkit::scripted::{Reply, Request};
 use object_store::ObjectStore;
@@ -96,7 +96,10 @@ impl Embedded {
 impl Breaker for Embedded {
     async fn apply(&self, disturbance: Disturbance) -> Result<(), String> {
         let Some(primary) = self.sides.first() else { return Ok(()) };
-        primary.names.exist(disturbance != Disturbance::NoName);
+        match disturbance {
+            Disturbance::NoName => primary.names.forget(&primary.host()),
+            _ => primary.names.remember(&primary.host()),
+        }
         match script(disturbance) {
             Some(script) => primary.interposer.script(script),
             None => primary.interposer.pass(),
@@ -127,12 +130,16 @@ impl Side {
         Ok(Self { name, gateway, interposer, proxy, names: Names::default() })
     }
 
+    /// A name that only the drill's resolver knows (RFC 6761 keeps `.test` for this).
+    fn host(&self) -> String {
+        format!("{}.drill.test", self.name)
+    }
+
     fn backend(&self) -> Result<Arc<dyn BlobStore>, Error> {
         let mut http = HttpSettings::default();
         http.allow_http = true;
-        http.resolver = Some(Resolver::new(self.names.clone()));
-        // A name that only the drill's resolver knows (RFC 6761 keeps `.test` for this).
-        let endpoint = format!("http://{}.drill.test:{}", self.name, self.proxy.address().port());
+        http.resolver = Some(Resolver::new(Asked(self.names.clone())));
+        let endpoint = format!("http://{}:{}", self.host(), self.proxy.address().port());
         let builder = S3Builder::compatible("loopback", endpoint, BUCKET, REGION).with_http(http);
         Ok(Arc::new(builder.with_credentials(key()).with_id(self.name).build()?))
     }
@@ -250,29 +257,12 @@ impl Dice {
     }
 }
 
-/// The names of the endpoints.
-#[derive(Debug, Clone)]
-struct Names(Arc<AtomicBool>);
+/// The names of the endpoints, as the HTTP backends ask for them.
+#[derive(Debug)]
+struct Asked(Names);
 
-impl Default for Names {
-    fn default() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
-    }
-}
-
-impl Names {
-    fn exist(&self, exist: bool) {
-        self.0.store(exist, Ordering::SeqCst);
-    }
-}
-
-impl Resolve for Names {
+impl Resolve for Asked {
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let answer = if self.0.load(Ordering::SeqCst) {
-            Ok(vec![IpAddr::from(Ipv4Addr::LOCALHOST)])
-        } else {
-            Err(io::Error::new(io::ErrorKind::NotFound, format!("no address for {host}")))
-        };
-        Box::pin(async move { answer })
+        Box::pin(std::future::ready(self.0.lookup(host)))
     }
 }

@@ -76,6 +76,9 @@ async fn every_disturbance_on_the_wire_is_one_to_the_backend_and_ends() {
         endpoints.apply(disturbance).await.unwrap();
         let error = primary.probe().await.unwrap_err();
         assert_eq!(primary.classify(&error).class, class, "{disturbance}: {error}");
+        // The port refuses as well: what fails must be the name.
+        let unknown = format!("{error:?}").contains("name or service not known");
+        assert_eq!(unknown, disturbance == Disturbance::NoName, "{disturbance}: {error:?}");
         assert!(replica.probe().await.is_ok(), "{disturbance}");
         endpoints.apply(Disturbance::None).await.unwrap();
         assert!(primary.probe().await.is_ok(), "{disturbance} does not end");

@@ -11,6 +11,7 @@ pub mod fault_store;
 mod http_client;
 mod http_server;
 pub mod interposer;
+pub mod names;
 pub mod proxy;
 mod query;
 #[cfg(feature = "store")]

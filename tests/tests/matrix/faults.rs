@@ -4,7 +4,7 @@ use lifeboat_testkit::proxy::Fault as Wire;
 use lifeboat_testkit::scripted::Reply;
 use lifeboat_tests::Kind;
 
-use crate::rig::Rig;
+use crate::rig::{NAME, Rig};
 
 /// What is wrong with the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(crate) async fn strike(rig: &mut Rig, fault: Fault) {
             rig.proxy.set_times(Wire::CorruptRequest(FLIPS_AT), SPOILT_REQUESTS);
         }
         Fault::DnsFailure => {
-            rig.names.forget();
+            rig.names.forget(NAME);
             rig.proxy.set(Wire::Refuse);
         }
         Fault::TlsFailure => rig.primary.switch(rig.over_tls()),
@@ -111,7 +111,7 @@ pub(crate) async fn heal(rig: &mut Rig, fault: Fault) {
         Fault::Killed => rig.restart().await,
         _ => {}
     }
-    rig.names.remember();
+    rig.names.remember(NAME);
     rig.interposer.pass();
     rig.proxy.set(Wire::Pass);
     rig.proxy.in_force().await.unwrap();

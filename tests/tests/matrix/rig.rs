@@ -1,9 +1,8 @@
 //! A primary that can be broken in every way, and a replica of another kind that stays healthy.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,6 +11,7 @@ use lifeboat_core::http::{Resolve, Resolver};
 use lifeboat_testkit::ServerKind;
 use lifeboat_testkit::bed::create_bucket;
 use lifeboat_testkit::interposer::Interposer;
+use lifeboat_testkit::names::Names;
 use lifeboat_testkit::proxy::FaultProxy;
 use lifeboat_testkit::servers::Server;
 use lifeboat_tests::tapped::Tapped;
@@ -19,7 +19,7 @@ use lifeboat_tests::{Kind, Site, TestStore, fresh, http};
 
 const BUCKET: &str = "matrix";
 /// The primary's name. Azurite takes other names for those of accounts.
-const NAME: &str = "localhost";
+pub(crate) const NAME: &str = "localhost";
 
 pub(crate) struct Rig {
     pub(crate) kind: Kind,
@@ -44,7 +44,7 @@ impl Rig {
         let port = proxy.address().port();
         let names = Names::default();
         let mut through = http();
-        through.resolver = Some(Resolver::new(names.clone()));
+        through.resolver = Some(Resolver::new(Asked(names.clone())));
         let (url, credentials) =
             (server.endpoint().url.clone(), server.endpoint().credentials.clone());
         let direct = Site {
@@ -93,27 +93,12 @@ impl Rig {
     }
 }
 
-/// The name service.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Names(Arc<AtomicBool>);
+/// The name service, as the HTTP backends ask for it.
+#[derive(Debug)]
+struct Asked(Names);
 
-impl Names {
-    pub(crate) fn remember(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-
-    pub(crate) fn forget(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Resolve for Names {
+impl Resolve for Asked {
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let answer = if self.0.load(Ordering::SeqCst) {
-            Err(io::Error::other(format!("{host}: name or service not known")))
-        } else {
-            Ok(vec![Ipv4Addr::LOCALHOST.into()])
-        };
-        async move { answer }.boxed()
+        std::future::ready(self.0.lookup(host)).boxed()
     }
 }
