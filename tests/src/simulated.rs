@@ -1,14 +1,23 @@
 //! The engine in the test kit's simulated world: its clock and tasks through the engine's seams, what a simulated
 //! backend declares, and settings with which a scenario is a matter of minutes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
-use lifeboat_core::{AnyStore, Capabilities, Identity, PartLimits, Support};
+use lifeboat_core::{
+    AnyStore, BlobStore, BucketRules, Capabilities, CapabilityReport, Identity, PartLimits, Probe,
+    Support, Verdict, forward_object_store,
+};
+use lifeboat_drill::injected_verdict;
 use lifeboat_failover::{Clock, Failover, FailoverBuilder, Settings, Spawner};
 use lifeboat_testkit::simulation::{Conditions, Order, SimBackend, SimClock, SimSpawner};
-use object_store::ObjectStore;
+use object_store::multipart::MultipartStore;
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{Error, ObjectStore, Result};
 
 #[derive(Debug)]
 struct ClockOf(SimClock);
@@ -37,7 +46,7 @@ pub fn process(settings: Settings, clock: SimClock, spawner: SimSpawner) -> Fail
 }
 
 /// A way to a simulated backend, with what the catalogue would say of the backend.
-pub fn backend(way: impl ObjectStore, backend: &SimBackend) -> AnyStore {
+pub fn backend(way: impl ObjectStore, backend: &SimBackend) -> Simulated {
     let settings = backend.settings();
     let conditions = Support::from(settings.conditions == Conditions::Enforced);
     let mut capabilities = Capabilities::CONSERVATIVE;
@@ -46,7 +55,66 @@ pub fn backend(way: impl ObjectStore, backend: &SimBackend) -> AnyStore {
     capabilities.user_metadata = Support::Yes;
     capabilities.ordered_listing = Support::from(settings.order == Order::Bytes);
     capabilities.parts = PartLimits::NONE;
-    AnyStore::new(way, Identity::new("sim", "", backend.name())).with_capabilities(capabilities)
+    let store = AnyStore::new(way, Identity::new("sim", "", backend.name()));
+    Simulated { inner: store.with_capabilities(capabilities) }
+}
+
+/// A way to a simulated backend. Unlike any store that nothing is known of, it tells throttled answers from others, as a
+/// backend on the wire does.
+#[derive(Debug)]
+pub struct Simulated {
+    inner: AnyStore,
+}
+
+impl Simulated {
+    /// Adds what makes presigned URLs for the backend.
+    pub fn with_signer(self, signer: Arc<dyn Signer>) -> Self {
+        Self { inner: self.inner.with_signer(signer) }
+    }
+}
+
+impl fmt::Display for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+forward_object_store!(Simulated => inner);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl BlobStore for Simulated {
+    fn identity(&self) -> &Identity {
+        self.inner.identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn confirm_capabilities(&self) -> Result<CapabilityReport> {
+        self.inner.confirm_capabilities().await
+    }
+
+    async fn bucket_rules(&self, prefix: &Path) -> BucketRules {
+        self.inner.bucket_rules(prefix).await
+    }
+
+    async fn probe(&self) -> Result<Probe> {
+        self.inner.probe().await
+    }
+
+    fn classify(&self, error: &Error) -> Verdict {
+        injected_verdict(error).unwrap_or_else(|| self.inner.classify(error))
+    }
+
+    fn signer(&self) -> Option<Arc<dyn Signer>> {
+        self.inner.signer()
+    }
+
+    fn multipart_store(&self) -> Option<Arc<dyn MultipartStore>> {
+        self.inner.multipart_store()
+    }
 }
 
 /// The defaults, some ten times faster.

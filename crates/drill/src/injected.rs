@@ -7,13 +7,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lifeboat_core::{
-    BlobStore, BucketRules, Capabilities, CapabilityReport, Identity, Probe, RESERVED_PREFIX,
-    Verdict, forward_object_store,
+    BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Fault, Identity, Probe,
+    RESERVED_PREFIX, Verdict, forward_object_store,
 };
-use lifeboat_testkit::fault_store::{At, Failure, FaultStore, Faults, Operation, Rule, Strike};
+use lifeboat_testkit::fault_store::{
+    At, Failure, FaultStore, Faults, Operation, Rule, SlowDown, Strike,
+};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
@@ -24,6 +27,9 @@ use crate::scenario::Disturbance;
 
 /// Where a body is cut off.
 const CUT_AT: u64 = 1_000;
+
+/// What a throttled request is told to wait: as long as one at the drill's own endpoints.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The requests that store something.
 const PUTS: &[Operation] = &[
@@ -94,11 +100,20 @@ fn rules(disturbance: Disturbance) -> Vec<Rule> {
             ]
         }
         Disturbance::Throttle(share) => {
-            vec![Rule::new(Strike::Fail(Failure::Throttled)).permille(permille(share))]
+            let throttled = Strike::Fail(Failure::ThrottledFor(RETRY_AFTER));
+            vec![Rule::new(throttled).permille(permille(share))]
         }
         Disturbance::Credentials => all(Strike::Fail(Failure::IdentityLost)),
         Disturbance::LockedOut => all(Strike::Fail(Failure::Denied)),
     }
+}
+
+/// Whose fault a failure of the test kit's making is, where `object_store` has no variant that tells: a throttled answer
+/// is judged as one on the wire would be.
+pub fn injected_verdict(error: &StoreError) -> Option<Verdict> {
+    let slow_down = SlowDown::find(error)?;
+    let effect = if slow_down.may_land { Effect::Unknown } else { Effect::None };
+    Some(Verdict::fault(Fault::Throttled, effect).with_retry_after(slow_down.retry_after))
 }
 
 fn permille(share: f64) -> u32 {
@@ -151,7 +166,7 @@ impl BlobStore for Injected {
     }
 
     fn classify(&self, error: &StoreError) -> Verdict {
-        self.inner.classify(error)
+        injected_verdict(error).unwrap_or_else(|| self.inner.classify(error))
     }
 
     fn signer(&self) -> Option<Arc<dyn Signer>> {
@@ -166,9 +181,7 @@ impl BlobStore for Injected {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use lifeboat_core::{AnyStore, Class, Fault};
+    use lifeboat_core::{AnyStore, Class};
     use object_store::memory::InMemory;
     use tokio::time::timeout;
 
@@ -190,6 +203,7 @@ mod tests {
             (Disturbance::NoName, fault(Fault::Down)),
             (Disturbance::LoseAnswers, fault(Fault::Down)),
             (Disturbance::Errors { puts: 1.0, others: 1.0 }, fault(Fault::Down)),
+            (Disturbance::Throttle(1.0), fault(Fault::Throttled)),
             (Disturbance::Credentials, fault(Fault::IdentityLost)),
             (Disturbance::LockedOut, Class::Denied),
         ] {
@@ -206,6 +220,16 @@ mod tests {
             assert!(timeout(Duration::from_hours(1), store.head(&"k".into())).await.is_err());
             assert!(timeout(Duration::from_hours(1), store.probe()).await.is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn throttled_write_had_no_effect_and_says_how_long_to_wait() {
+        let (store, inner) = store().await;
+        store.apply(Disturbance::Throttle(1.0)).await.unwrap();
+        let error = store.put(&"throttled".into(), "x".into()).await.unwrap_err();
+        let expected = Verdict::fault(Fault::Throttled, Effect::None);
+        assert_eq!(store.classify(&error), expected.with_retry_after(Some(RETRY_AFTER)));
+        assert!(inner.head(&"throttled".into()).await.is_err());
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub use breaker::Breaker;
 pub use embedded::Embedded;
 pub use failover::{Served, Watched, settings};
 pub use frame::{BackendFrame, Frame, Watcher};
-pub use injected::Injected;
+pub use injected::{Injected, injected_verdict};
 pub use measure::Measured;
 pub use naive::NaiveFallback;
 pub use oracle::{Audit, Findings};

@@ -86,7 +86,7 @@ where
         Some(Strike::Fail(failure)) => Err(failure.error(key)),
         Some(Strike::FailAfter(failure)) => {
             let _ = work.await;
-            Err(failure.error(key))
+            Err(failure.error_in_spite(key))
         }
         Some(Strike::FailLate(failure, bound)) => {
             let delay = fate.moment(*bound);
@@ -94,7 +94,7 @@ where
                 sleep(delay).await;
                 let _ = work.await;
             });
-            Err(failure.error(key))
+            Err(failure.error_in_spite(key))
         }
         Some(Strike::Delay(delay)) => {
             sleep(*delay).await;

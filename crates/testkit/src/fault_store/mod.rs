@@ -45,7 +45,7 @@ mod rule;
 mod store;
 mod upload;
 
-pub use failure::Failure;
+pub use failure::{Failure, SlowDown};
 pub use faults::Faults;
 #[cfg(feature = "simulation")]
 pub(crate) use faults::Watch;
