@@ -250,14 +250,42 @@ async fn t33_without_intent_mending_finds_what_a_crash_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t34_second_attempt_of_a_write_keeps_its_stamp() {
-    let lab = Lab::new(2);
+async fn t34_second_attempt_of_a_write_keeps_its_stamp_and_the_first_may_land_late() {
+    for mut lab in [Lab::new(2), Lab::without_conditions(2)] {
+        // Otherwise nobody waits for a backend that throttles.
+        lab.settings.min_copies = 2;
+        let process = lab.process(1);
+        let late = Strike::FailLate(Failure::Throttled, lab.settings.quarantine);
+        process.strike(0, Operation::PUTS, &key(), late);
+        process.must_put(&key(), "v1").await;
+        let of_v1 = stamp(&lab, 0, &key());
+        assert_eq!(of_v1, stamp(&lab, 1, &key()), "the second attempt is the same write");
+        process.must_put(&key(), "v2").await;
+        let landed = || {
+            let log = lab.backends[0].log().into_iter().filter(|change| change.key == key());
+            log.filter(|change| change.now.as_deref() == Some(b"v1")).count() == 2
+        };
+        assert!(!landed(), "the first attempt is still on its way");
+        wait_until(landed).await;
+        assert_eq!(stamp(&lab, 0, &key()), of_v1, "the first attempt is the same write");
+        assert_eq!(process.get(&key()).await.unwrap(), "v2");
+        lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t34_throttled_write_waits_as_long_as_it_is_told_and_is_tried_again() {
+    let mut lab = Lab::new(2);
+    lab.settings.min_copies = 2;
     let process = lab.process(1);
-    // Throttled once: the write is tried again.
-    process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Throttled));
+    let pause = Duration::from_millis(400);
+    process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::ThrottledFor(pause)));
+    let began = Instant::now();
     process.must_put(&key(), "v1").await;
-    lab.expect_everywhere(&[&process], &key(), Some("v1")).await;
-    assert_eq!(stamp(&lab, 0, &key()), stamp(&lab, 1, &key()));
+    let took = began.elapsed();
+    assert!(took >= pause && took < pause * 2, "{took:?}");
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v1"));
+    assert!(lab.journal_is_empty(), "a throttled attempt lands nowhere");
 }
 
 #[tokio::test(start_paused = true)]
