@@ -6,6 +6,7 @@
 #![cfg(unix)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -33,6 +34,8 @@ const SWITCH: &str = "LIFEBOAT_KILLS";
 const KILLS: u64 = 1;
 /// The longest that a writer waits for the step at which it dies, before it is killed from outside.
 const LONGEST_LIFE: Duration = Duration::from_secs(6);
+/// Lives of which one must come to the step at which it is to die; each has choices and an outage of its own.
+const LIVES: usize = 6;
 /// How often a backend comes or goes.
 const FLAP: Duration = Duration::from_millis(150);
 /// No put waits for anything but its turn.
@@ -40,6 +43,9 @@ const AT_ONCE: Duration = Duration::from_millis(900);
 const POLL: Duration = Duration::from_millis(50);
 /// Quarantine, the longest write, and what a busy machine adds.
 const DRAINS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a writer ends, by its own hand or from outside.
+const SIGKILL: i32 = 9;
 
 /// Serials that a key may show; 0 for none. The last acknowledged one, and all that may have happened since.
 type Allowed = BTreeMap<(usize, usize), BTreeSet<u64>>;
@@ -123,8 +129,8 @@ impl Lane {
         }
     }
 
-    /// One life of a writer: until the named step, or for a while.
-    async fn live(&mut self, seed: u64, step: Option<&str>) {
+    /// One life of a writer: until the named step, or for a while. Whether it came to the step.
+    async fn live(&mut self, seed: u64, step: Option<&str>) -> bool {
         let places: Vec<String> =
             self.sites.iter().map(|site| format!("{} {}", site.url, site.bucket)).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_failover-writer"));
@@ -142,24 +148,24 @@ impl Lane {
         };
         let ends = tokio::time::Instant::now() + life;
         let mut flap = tokio::time::interval(FLAP);
-        loop {
+        let by_itself = loop {
             tokio::select! {
                 said = lines.next_line() => match said.unwrap() {
                     Some(said) => self.note(&said),
-                    None => break,
+                    None => break true,
                 },
                 _ = flap.tick() => self.flap(&mut random),
-                () = tokio::time::sleep_until(ends) => { writer.start_kill().unwrap(); break }
+                () = tokio::time::sleep_until(ends) => { writer.start_kill().unwrap(); break false }
             }
-        }
-        let died = tokio::time::Instant::now() < ends;
-        writer.wait().await.unwrap();
+        };
+        let ended = writer.wait().await.unwrap();
+        assert_eq!(ended.signal(), Some(SIGKILL), "the writer ended otherwise: {ended}");
         while let Some(said) = lines.next_line().await.unwrap() {
             self.note(&said);
         }
         self.mend_proxies();
-        let named = step.filter(|_| died).unwrap_or("at random");
-        self.kills.push(named.to_owned());
+        self.kills.push(step.filter(|_| by_itself).unwrap_or("from outside").to_owned());
+        by_itself
     }
 
     /// One backend goes, or both are back; never both at once.
@@ -349,11 +355,21 @@ async fn lane(name: &str, intent: bool, steps: &[&str]) {
     let random: u64 = std::env::var(SWITCH)
         .map_or(KILLS, |kills| kills.parse().expect("LIFEBOAT_KILLS is a number"));
     let mut lane = Lane::new(intent).await;
-    let mut seed = 1_000 * (name.len() as u64 + u64::from(intent));
-    let lives = steps.iter().map(|step| Some(*step)).chain((0..random).map(|_| None));
-    for step in lives {
-        seed += 1;
-        lane.live(seed, step).await;
+    let mut seeds = 1_000 * (name.len() as u64 + u64::from(intent)) + 1..;
+    let mut missed: Vec<&str> = Vec::new();
+    for step in steps {
+        let mut hit = false;
+        for seed in seeds.by_ref().take(LIVES) {
+            hit = lane.live(seed, Some(step)).await;
+            lane.examine().await;
+            if hit {
+                break;
+            }
+        }
+        missed.extend((!hit).then_some(*step));
+    }
+    for seed in seeds.take(usize::try_from(random).unwrap_or(usize::MAX)) {
+        lane.live(seed, None).await;
         lane.examine().await;
     }
     let mut kills: BTreeMap<&str, usize> = BTreeMap::new();
@@ -369,6 +385,7 @@ async fn lane(name: &str, intent: bool, steps: &[&str]) {
         lane.refused
     );
     assert!(lane.acknowledged > 0, "the writers wrote nothing");
+    assert!(missed.is_empty(), "no writer in {LIVES} came to {missed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
