@@ -148,17 +148,16 @@ impl Lane {
         };
         let ends = tokio::time::Instant::now() + life;
         let mut flap = tokio::time::interval(FLAP);
-        let mut by_itself = false;
-        loop {
+        let by_itself = loop {
             tokio::select! {
                 said = lines.next_line() => match said.unwrap() {
                     Some(said) => self.note(&said),
-                    None => { by_itself = true; break }
+                    None => break true,
                 },
                 _ = flap.tick() => self.flap(&mut random),
-                () = tokio::time::sleep_until(ends) => { writer.start_kill().unwrap(); break }
+                () = tokio::time::sleep_until(ends) => { writer.start_kill().unwrap(); break false }
             }
-        }
+        };
         let ended = writer.wait().await.unwrap();
         assert_eq!(ended.signal(), Some(SIGKILL), "the writer ended otherwise: {ended}");
         while let Some(said) = lines.next_line().await.unwrap() {

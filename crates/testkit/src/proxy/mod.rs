@@ -248,9 +248,9 @@ async fn accept(mut port: Port, shared: Arc<Shared>, mut changes: watch::Receive
         let trouble = port.follow(fault).await.err().map(|error| error.to_string());
         let now = AtPort { generation, trouble };
         shared.at_port.send_if_modified(|at_port| {
-            let changed = *at_port != now;
+            let is_news = *at_port != now;
             *at_port = now;
-            changed
+            is_news
         });
         tokio::select! {
             // The sender lives as long as this task does, so a change is all that comes.

@@ -149,6 +149,16 @@ impl ObjectStore for Liar {
         entries
     }
 
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let offset = offset.clone();
+        let beyond = move |entry: &ObjectMeta| std::future::ready(entry.location > offset);
+        self.list(prefix).try_filter(beyond).boxed()
+    }
+
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.inner.list_with_delimiter(prefix).await
     }
