@@ -14,5 +14,6 @@ mod patience;
 mod presence;
 mod presigned;
 mod reading;
+mod settings;
 mod several;
 mod writing;
