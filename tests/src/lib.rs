@@ -3,9 +3,11 @@
 //! The servers are started by `cargo testbed test`; see the repository's README.
 
 pub mod deviations;
+mod pairs;
 pub mod simulated;
 mod stores;
 pub mod tapped;
 pub mod writer;
 
+pub use pairs::Pair;
 pub use stores::{Kind, Site, TestStore, fresh, http, tiny_s3};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lifeboat::{BlobStore, Error};
+use lifeboat::{BlobStore, Error, ErrorKind};
 use lifeboat_azure::AzureBuilder;
 use lifeboat_core::http::HttpSettings;
 use lifeboat_eu::S3Compatible;
@@ -17,6 +17,8 @@ use object_store::StaticCredentialProvider;
 use object_store::gcp::{GcpCredential, GcpSigningCredential, ServiceAccountKey};
 use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
+
+use crate::pairs::{Behind, Pair};
 
 /// A backend, and the server behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +37,8 @@ pub enum Kind {
     Folder,
     /// Memory.
     Memory,
+    /// `Failover` over two of the others.
+    Pair(&'static Pair),
 }
 
 impl fmt::Display for Kind {
@@ -74,6 +78,7 @@ enum Guard {
     Nothing,
     Folder { _folder: tempfile::TempDir },
     TinyS3(TinyS3),
+    Pair(Box<Behind>),
 }
 
 impl TestStore {
@@ -93,11 +98,16 @@ impl TestStore {
         }
     }
 
-    /// A fault proxy in front of the server, and the store as it is seen through it.
+    /// A fault proxy in front of the server, and the store as it is seen through it. Behind a failover that is the first
+    /// server that lives, and the store is one process more.
     ///
     /// # Panics
     /// If the proxy cannot be started.
     pub async fn through_proxy(&self, http: HttpSettings) -> (FaultProxy, Arc<dyn BlobStore>) {
+        if let Guard::Pair(behind) = &self.guard {
+            let (proxy, failover) = Box::pin(behind.through_proxy(http)).await;
+            return (proxy, Arc::new(failover));
+        }
         let authority = self.site.url.split('/').nth(2).unwrap();
         let upstream: SocketAddr = authority.parse().unwrap();
         let proxy = FaultProxy::start(upstream).await.unwrap();
@@ -126,6 +136,9 @@ impl Site {
             Kind::Azurite => self.azure(),
             Kind::Gcs => self.gcs(),
             Kind::Folder | Kind::Memory => Ok((lifeboat::store_from_url(&self.url)?, None)),
+            Kind::Pair(_) => {
+                Err(Error::new(ErrorKind::Configuration, "a pair of stores has no one place"))
+            }
         }
     }
 
@@ -190,6 +203,12 @@ pub async fn fresh(kind: Kind) -> TestStore {
             let url = format!("memory://{:016x}", rand::random::<u64>());
             local(kind, url, Guard::Nothing)
         }
+        Kind::Pair(pair) => {
+            let (behind, failover) = Box::pin(Behind::start(pair)).await;
+            let site = nowhere(kind, String::new());
+            let guard = Guard::Pair(Box::new(behind));
+            TestStore { store: Arc::new(failover), pages: None, site, guard }
+        }
     }
 }
 
@@ -226,8 +245,13 @@ fn in_folder() -> TestStore {
 }
 
 fn local(kind: Kind, url: String, guard: Guard) -> TestStore {
+    open(nowhere(kind, url), guard)
+}
+
+/// A site without a bucket, where nobody asks who comes.
+fn nowhere(kind: Kind, url: String) -> Site {
     let credentials = Credentials::new("", "");
-    open(Site { kind, url, bucket: String::new(), credentials, http: http() }, guard)
+    Site { kind, url, bucket: String::new(), credentials, http: http() }
 }
 
 fn open(site: Site, guard: Guard) -> TestStore {

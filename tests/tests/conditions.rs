@@ -1,4 +1,5 @@
-//! Conditional writes: races with one winner, and services that only pretend.
+//! Conditional writes: races with one winner, and services that only pretend. Through `Failover` the first backend that
+//! lives decides.
 
 use std::sync::Arc;
 
@@ -59,20 +60,26 @@ async fn capabilities_are_confirmed(kind: Kind, ordered: Support) {
     assert!(left.is_empty(), "the probe leaves nothing behind: {left:?}");
 }
 
+macro_rules! races {
+    ($kind:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn ten_racing_creates_have_one_winner() {
+            super::ten_racing_creates_have_one_winner($kind).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn ten_racing_updates_have_one_winner() {
+            super::ten_racing_updates_have_one_winner($kind).await;
+        }
+    };
+}
+
 macro_rules! on {
     ($($module:ident => $kind:expr, $ordered:expr;)*) => {$(
         mod $module {
             use super::*;
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn ten_racing_creates_have_one_winner() {
-                super::ten_racing_creates_have_one_winner($kind).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn ten_racing_updates_have_one_winner() {
-                super::ten_racing_updates_have_one_winner($kind).await;
-            }
+            races!($kind);
 
             #[tokio::test]
             async fn capabilities_are_confirmed() {
@@ -89,6 +96,35 @@ on! {
     gcs => Kind::Gcs, Support::Yes;
     tiny_s3 => Kind::TinyS3, Support::Yes;
     memory => Kind::Memory, Support::Yes;
+    failover_seaweedfs_azurite => Kind::SEAWEEDFS_AZURITE, Support::No;
+    failover_azurite_gcs => Kind::AZURITE_GCS, Support::Yes;
+}
+
+/// What a dead backend does cannot be found out, and it is the first one's answer that counts.
+async fn capabilities_are_not_confirmed(kind: Kind) {
+    let t = fresh(kind).await;
+    let error = t.store.confirm_capabilities().await.unwrap_err();
+    assert!(t.store.classify(&error).is_fault(), "{error}");
+}
+
+macro_rules! on_dead {
+    ($($module:ident => $kind:expr;)*) => {$(
+        mod $module {
+            use super::*;
+
+            races!($kind);
+
+            #[tokio::test]
+            async fn capabilities_are_not_confirmed() {
+                super::capabilities_are_not_confirmed($kind).await;
+            }
+        }
+    )*};
+}
+
+on_dead! {
+    failover_dead_seaweedfs_gcs => Kind::DEAD_SEAWEEDFS_GCS;
+    failover_dead_azurite_seaweedfs => Kind::DEAD_AZURITE_SEAWEEDFS;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

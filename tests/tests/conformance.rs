@@ -1,10 +1,8 @@
 //! Every public function of `object_store::integration`, against every backend on its server;
 //! `response_extensions` is in `extensions.rs`.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use lifeboat_tests::{Kind, TestStore, deviations, fresh};
 use object_store::integration as suite;
 
@@ -14,14 +12,7 @@ where
     F: Future<Output = ()>,
 {
     let store = Arc::new(fresh(kind).await);
-    let outcome = AssertUnwindSafe(test(Arc::clone(&store))).catch_unwind().await;
-    match (deviations::find(kind, function), outcome) {
-        (None, Ok(())) | (Some(_), Err(_)) => {}
-        (None, Err(panic)) => std::panic::resume_unwind(panic),
-        (Some(known), Ok(())) => {
-            panic!("{kind} passes {function} now; remove the deviation: {}", known.reason)
-        }
-    }
+    deviations::run(kind, function, test(store)).await;
 }
 
 macro_rules! suite {

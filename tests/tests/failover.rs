@@ -1,105 +1,58 @@
 //! `Failover` passes what every store has to pass: over pairs of backends on real servers, healthy and with the
-//! first one dead. What it does on top is in `traps`, `simulation` and `outage`.
+//! first one dead. Our own suites over the same pairs are with those of all stores (`keys`, `conditions`, `extensions`,
+//! `integrity`); what it does on top is in `traps`, `simulation` and `outage`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use lifeboat_core::BlobStore;
-use lifeboat_failover::{ConditionalWrites, Failover, HealthState, Settings};
-use lifeboat_testkit::proxy::{Fault, FaultProxy};
-use lifeboat_tests::{Kind, TestStore, fresh};
+use lifeboat_failover::{Failover, Settings};
+use lifeboat_testkit::proxy::Fault;
+use lifeboat_tests::{Kind, fresh};
 use object_store::integration as suite;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-/// A failover and what must live as long as it does.
-struct Pair {
-    failover: Failover,
-    second: Kind,
-    dead: bool,
-    _proxy: Option<FaultProxy>,
-    _stores: [TestStore; 2],
-}
-
-async fn pair(first: Kind, second: Kind, dead: bool) -> Pair {
-    let stores = [fresh(first).await, fresh(second).await];
-    let mut settings = Settings::default();
-    let mut proxy = None;
-    let mut primary: Arc<dyn BlobStore> = Arc::clone(&stores[0].store);
-    if dead {
-        let (in_front, store) = stores[0].through_proxy(lifeboat_tests::http()).await;
-        in_front.set(Fault::Refuse);
-        primary = store;
-        proxy = Some(in_front);
-        settings.conditional_writes = ConditionalWrites::Active;
-    }
-    let failover = Failover::builder()
-        .seeded_backend(primary)
-        .seeded_backend(Arc::clone(&stores[1].store))
-        .settings(settings)
-        .build()
-        .unwrap();
-    if dead {
-        // What was written before it was known to be dead might be there.
-        failover.loaded().await;
-        let known = async {
-            while failover.status().backends[0].health != HealthState::Ejected {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), known).await.unwrap();
-    }
-    Pair { failover, second, dead, _proxy: proxy, _stores: stores }
-}
-
-impl Pair {
-    fn updates(&self) -> bool {
-        !(self.dead && self.second == Kind::Folder)
-    }
-}
-
 macro_rules! suites {
-    ($($module:ident => ($first:expr, $second:expr, $dead:expr)),* $(,)?) => {$(
+    ($($module:ident => $kind:expr),* $(,)?) => {$(
         mod $module {
             use super::*;
 
-            suites!(@plain ($first, $second, $dead) put_get_delete_list, put_get_attributes, get_opts, stream_get,
+            suites!(@plain $kind, put_get_delete_list, put_get_attributes, get_opts, stream_get,
                 list_uses_directories_correctly, list_with_delimiter, rename_and_copy,
                 copy_if_not_exists, copy_rename_nonexistent_object, multipart_out_of_order,
                 list_with_offset_exclusivity);
 
             #[tokio::test]
             async fn put_opts() {
-                let pair = pair($first, $second, $dead).await;
-                suite::put_opts(&pair.failover, pair.updates()).await;
+                let updates = $kind.decider() != Kind::Folder;
+                suite::put_opts(&fresh($kind).await.store, updates).await;
             }
 
             #[tokio::test]
             async fn get_nonexistent_object() {
-                let pair = pair($first, $second, $dead).await;
-                let error = suite::get_nonexistent_object(&pair.failover, None).await.unwrap_err();
+                let t = fresh($kind).await;
+                let error = suite::get_nonexistent_object(&t.store, None).await.unwrap_err();
                 assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
             }
         }
     )*};
-    (@plain $pair:tt $($function:ident),*) => {$( suites!(@one $pair $function); )*};
-    (@one ($first:expr, $second:expr, $dead:expr) $function:ident) => {
+    (@plain $kind:expr, $($function:ident),*) => {$( suites!(@one $kind, $function); )*};
+    (@one $kind:expr, $function:ident) => {
         #[tokio::test]
         async fn $function() {
-            let pair = pair($first, $second, $dead).await;
-            suite::$function(&pair.failover).await;
+            suite::$function(&fresh($kind).await.store).await;
         }
     };
 }
 
 suites! {
-    memory_memory => (Kind::Memory, Kind::Memory, false),
-    seaweedfs_azurite => (Kind::SeaweedFs, Kind::Azurite, false),
-    azurite_gcs => (Kind::Azurite, Kind::Gcs, false),
-    gcs_folder => (Kind::Gcs, Kind::Folder, false),
-    dead_seaweedfs_gcs => (Kind::SeaweedFs, Kind::Gcs, true),
-    dead_azurite_seaweedfs => (Kind::Azurite, Kind::SeaweedFs, true),
-    dead_gcs_azurite => (Kind::Gcs, Kind::Azurite, true),
+    memory_memory => Kind::MEMORY_MEMORY,
+    seaweedfs_azurite => Kind::SEAWEEDFS_AZURITE,
+    azurite_gcs => Kind::AZURITE_GCS,
+    gcs_folder => Kind::GCS_FOLDER,
+    dead_seaweedfs_gcs => Kind::DEAD_SEAWEEDFS_GCS,
+    dead_azurite_seaweedfs => Kind::DEAD_AZURITE_SEAWEEDFS,
+    dead_gcs_azurite => Kind::DEAD_GCS_AZURITE,
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Keys, listings and attributes that the standard suite leaves out, on every backend.
+//! Keys, listings and attributes that the standard suite leaves out, on every backend and through `Failover`, healthy and
+//! with its first backend dead.
 
 use std::collections::BTreeSet;
 
@@ -239,7 +240,19 @@ on!(all: [
         deleting_a_missing_key_is_no_error
     ],
     seaweedfs => Kind::SeaweedFs, moto => Kind::Moto, azurite => Kind::Azurite, gcs => Kind::Gcs,
-    tiny_s3 => Kind::TinyS3, folder => Kind::Folder, memory => Kind::Memory
+    tiny_s3 => Kind::TinyS3, folder => Kind::Folder, memory => Kind::Memory,
+    failover_seaweedfs_azurite => Kind::SEAWEEDFS_AZURITE, failover_azurite_gcs => Kind::AZURITE_GCS
+);
+
+// Two thousand keys are some minutes of markers where the first backend is dead: `hot_keys` and `listing` among the traps
+// have long journals.
+on!(all: [
+        odd_keys_round_trip, empty_object_is_an_object, offset_skips_nothing_whatever_the_order,
+        attributes_and_user_metadata_are_kept, multipart_of_odd_sizes_is_put_together_right,
+        aborted_upload_leaves_nothing, deleting_a_missing_key_is_no_error
+    ],
+    failover_dead_seaweedfs_gcs => Kind::DEAD_SEAWEEDFS_GCS,
+    failover_dead_azurite_seaweedfs => Kind::DEAD_AZURITE_SEAWEEDFS
 );
 
 /// A file system cannot hold `x` and `x/y`: a folder is not part of this.
@@ -252,5 +265,13 @@ mod nested {
         azurite => Kind::Azurite => key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
         gcs => Kind::Gcs => key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
         tiny_s3 => Kind::TinyS3 => key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
+        failover_seaweedfs_azurite => Kind::SEAWEEDFS_AZURITE =>
+            key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
+        failover_azurite_gcs => Kind::AZURITE_GCS =>
+            key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
+        failover_dead_seaweedfs_gcs => Kind::DEAD_SEAWEEDFS_GCS =>
+            key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
+        failover_dead_azurite_seaweedfs => Kind::DEAD_AZURITE_SEAWEEDFS =>
+            key_and_key_below_it_are_two_objects, renaming_a_key_to_itself_keeps_it;
     }
 }

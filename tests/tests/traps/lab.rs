@@ -50,15 +50,21 @@ pub(crate) struct Process {
     told: Arc<Told>,
 }
 
-/// What a process says about catch-up that failed.
+/// What a process says about catch-up that failed, and about older versions that it served.
 #[derive(Debug, Default)]
-struct Told(Mutex<Vec<(Path, String)>>);
+struct Told {
+    failures: Mutex<Vec<(Path, String)>>,
+    stale_reads: Mutex<Vec<(Path, String)>>,
+}
 
 impl Observer for Told {
     fn event(&self, event: &Event) {
-        if let Event::CatchUpFailed { key, why } = event {
-            self.0.lock().expect("nobody panics here").push((key.clone(), why.clone()));
-        }
+        let (list, told) = match event {
+            Event::CatchUpFailed { key, why } => (&self.failures, (key, why)),
+            Event::StaleRead { key, backend } => (&self.stale_reads, (key, backend)),
+            _ => return,
+        };
+        list.lock().expect("nobody panics here").push((told.0.clone(), told.1.clone()));
     }
 }
 
@@ -225,7 +231,12 @@ impl Process {
 
     /// The keys that catch-up could not bring up to date so far, each time with the reason.
     pub(crate) fn failures(&self) -> Vec<(Path, String)> {
-        self.told.0.lock().expect("nobody panics here").clone()
+        self.told.failures.lock().expect("nobody panics here").clone()
+    }
+
+    /// The keys of which it served an older version so far, each time with the id of the backend that had it.
+    pub(crate) fn stale_reads(&self) -> Vec<(Path, String)> {
+        self.told.stale_reads.lock().expect("nobody panics here").clone()
     }
 
     /// Nobody listens at a backend any more.

@@ -15,5 +15,6 @@ mod presence;
 mod presigned;
 mod reading;
 mod reviewed;
+mod settings;
 mod several;
 mod writing;

@@ -243,7 +243,8 @@ const CLOCKS: Duration = Duration::from_mins(15);
 async fn mend(context: &Context, failover: &Failover, arguments: &Mend) -> Result {
     let now = SystemTime::now();
     let since = if arguments.unclean {
-        let ends = failover.unclean_ends().await;
+        // Whose journal was read could also be asked for writers.
+        let (_, ends) = tokio::join!(failover.journal(), failover.unclean_ends());
         let Some(first) = ends.iter().map(|end| end.since_unix_ms).min() else {
             return match away(failover) {
                 away if away.is_empty() => print_mended(context, &MendReport::default()),
@@ -278,7 +279,7 @@ fn print_mended(context: &Context, report: &MendReport) -> Result {
         text += "; what still differs is being written, or waits for a backend: repeat it";
     }
     if !unreachable.is_empty() {
-        text += &format!("; not compared: {}", unreachable.join(", "));
+        text = format!("{text}; not compared: {}", unreachable.join(", "));
     }
     print_line(&text)
 }

@@ -18,6 +18,9 @@ use crate::output::{Table, escape, print_document, print_record, print_text};
 /// How often `--watch` looks: often enough to follow a catch-up, rarely enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// What shows the versions that are kept.
+const CONFLICTS: &str = "`lifeboat journal conflicts` lists them\n";
+
 /// Clears the screen and goes to its top.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -47,6 +50,8 @@ struct Snapshot {
     journal: Journal,
     /// Writers that were killed, or are cut off.
     unclean_ends: Vec<UncleanEnd>,
+    /// Versions that lost against others and are kept; not known if no backend lists them.
+    conflicts: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -85,16 +90,19 @@ struct Journal {
 impl Snapshot {
     async fn take(fleet: &Fleet, failover: &Failover) -> Self {
         // Journals that cannot be read are told with the backends; nothing is changed by looking.
-        let (probes, _, unclean_ends) = tokio::join!(
+        let (probes, _, unclean_ends, conflicts) = tokio::join!(
             join_all(fleet.names().map(|name| probe(fleet, name))),
             failover.journal(),
-            failover.unclean_ends()
+            failover.unclean_ends(),
+            failover.conflicts()
         );
+        // Those that this process counted would be none: it has just begun.
+        let conflicts = conflicts.ok().and_then(|kept| u64::try_from(kept.len()).ok());
         let Status { backends, journal, .. } = failover.status();
         let journal = Journal::new(&journal, &backends);
         let backends = backends.into_iter().zip(probes);
         let backends = backends.map(|(status, probe)| Backend::new(status, probe)).collect();
-        Self { backends, journal, unclean_ends }
+        Self { backends, journal, unclean_ends, conflicts }
     }
 
     fn show(&self, context: &Context, watch: bool) -> Result {
@@ -136,7 +144,17 @@ impl Snapshot {
         table.render()
             + &failures.collect::<String>()
             + &self.journal.in_words()
+            + &self.conflicts_in_words()
             + &self.ends_in_words()
+    }
+
+    /// Nothing if none is kept, or none is known.
+    fn conflicts_in_words(&self) -> String {
+        match self.conflicts {
+            None | Some(0) => String::new(),
+            Some(1) => format!("conflicts: 1 version is kept: {CONFLICTS}"),
+            Some(count) => format!("conflicts: {count} versions are kept: {CONFLICTS}"),
+        }
     }
 
     /// Nothing if every writer ended as it should.

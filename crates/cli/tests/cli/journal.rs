@@ -10,8 +10,9 @@ use lifeboat_testkit::scripted::Reply;
 use object_store::ObjectStoreExt;
 
 use crate::sandbox::{SECRET, Sandbox};
+use crate::status::leave_a_writer_behind;
 
-fn store(name: &str, url: String) -> Arc<dyn lifeboat::BlobStore> {
+pub(crate) fn store(name: &str, url: String) -> Arc<dyn lifeboat::BlobStore> {
     let key = StaticKey::new("lifeboat", SECRET);
     let builder = S3Builder::compatible("s3", url, "data", "us-east-1").with_id(name);
     let builder = builder.with_allow_http(true).with_credentials(Credentials::Static(key));
@@ -19,7 +20,7 @@ fn store(name: &str, url: String) -> Arc<dyn lifeboat::BlobStore> {
 }
 
 /// Writes through a failover whose first backend is down.
-async fn write_while_the_first_is_down(other: &TinyS3) {
+pub(crate) async fn write_while_the_first_is_down(other: &TinyS3) {
     let failover = Failover::builder()
         .seeded_backend(store("tiny", "http://127.0.0.1:1".into()))
         .seeded_backend(store("other", other.url()))
@@ -128,4 +129,79 @@ async fn replay_names_a_key_that_a_backend_refuses_and_what_it_answered() {
     interposer.pass();
     let report = sandbox.run(&["journal", "replay", "--no-progress", "--json"]).json();
     assert_eq!((&report["left"], &report["refused"]), (&0.into(), &serde_json::json!([])));
+}
+
+/// Two endpoints which agree on `same`, and of which only the first has `lone`. No marker knows of that.
+async fn one_differs() -> Sandbox {
+    let sandbox = Sandbox::with_two_s3(Options::default()).await;
+    let mut toml = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
+    // As long as `mend` waits for what may be a write on its way.
+    toml += "[failover]\nwrite_deadline = \"1s\"\n";
+    sandbox.write("lifeboat.toml", toml);
+    let [first, other] = sandbox.servers() else { panic!("two servers") };
+    let stores = [store("tiny", first.url()), store("other", other.url())];
+    let [first, other] = stores.clone();
+    let builder = Failover::builder().seeded_backend(first).seeded_backend(other);
+    let failover = builder.build().unwrap();
+    failover.put(&"same".into(), "1".into()).await.unwrap();
+    failover.close().await;
+    stores[0].put(&"lone".into(), "12".into()).await.unwrap();
+    sandbox
+}
+
+/// What an endpoint holds under `lone`.
+fn lone(server: &TinyS3) -> Option<Vec<u8>> {
+    server.contents("data", "lone").map(|bytes| bytes.to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mend_settles_a_difference_that_no_marker_knows_of_and_says_so() {
+    let sandbox = one_differs().await;
+    let other = &sandbox.servers()[1];
+    assert_eq!(lone(other), None);
+    let text = sandbox.run(&["journal", "mend"]).ok();
+    assert_eq!(text, "2 keys compared, 1 differed, 1 mended, 2 B written\n");
+    assert_eq!(lone(other).as_deref(), Some(&b"12"[..]));
+    let report = sandbox.run(&["journal", "mend", "--json"]).json();
+    assert_eq!((&report["compared"], &report["different"]), (&2.into(), &0.into()), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mend_since_compares_what_a_backend_lacks_and_what_was_written_since() {
+    let sandbox = one_differs().await;
+    let text = sandbox.run(&["journal", "mend", "--since", "0s"]).ok();
+    assert_eq!(text, "1 keys compared, 1 differed, 1 mended, 2 B written\n");
+    assert_eq!(lone(&sandbox.servers()[1]).as_deref(), Some(&b"12"[..]));
+    let report = sandbox.run(&["journal", "mend", "--since", "1h", "--json"]).json();
+    assert_eq!((&report["compared"], &report["different"]), (&2.into(), &0.into()), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mend_unclean_does_nothing_unless_a_writer_was_killed() {
+    let sandbox = one_differs().await;
+    let [first, other] = sandbox.servers() else { panic!("two servers") };
+    let nothing = "0 keys compared, 0 differed, 0 mended, 0 B written\n";
+    assert_eq!(sandbox.run(&["journal", "mend", "--unclean"]).ok(), nothing);
+    assert_eq!(lone(other), None);
+    // A beat that nobody has: silence is longer than that at first sight.
+    leave_a_writer_behind(first, 0).await;
+    let text = sandbox.run(&["status"]).ok();
+    assert!(text.contains("unclean ends: 1 writer since "), "{text}");
+    let text = sandbox.run(&["journal", "mend", "--unclean"]).ok();
+    assert_eq!(text, "2 keys compared, 1 differed, 1 mended, 2 B written\n");
+    assert_eq!(lone(other).as_deref(), Some(&b"12"[..]));
+    assert_eq!(sandbox.run(&["journal", "mend", "--unclean"]).ok(), nothing, "it is forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mend_of_what_cannot_be_compared_says_so_and_exits_with_6() {
+    let sandbox = one_differs().await;
+    let toml = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
+    let other = sandbox.servers()[1].url();
+    sandbox.write("lifeboat.toml", toml.replacen(&other, "http://127.0.0.1:1", 1));
+    let run = sandbox.run(&["journal", "mend"]);
+    assert!(run.stdout.ends_with("; not compared: other\n") && run.code == Some(6), "{run:?}");
+    let run = sandbox.run(&["journal", "mend", "--unclean"]);
+    assert!(run.stderr.contains("not known whether a writer was killed: away: other"), "{run:?}");
+    assert_eq!(run.code, Some(6), "{run:?}");
 }

@@ -10,4 +10,5 @@ mod journal;
 mod objects;
 mod providers;
 mod sandbox;
+mod status;
 mod usage;
