@@ -9,6 +9,7 @@ mod health;
 mod hot_keys;
 mod killed;
 mod lab;
+mod late_listing;
 mod listing;
 mod patience;
 mod presence;
