@@ -15,11 +15,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// still for as long as a write may take, and every journal has been read once more after that.
 fn brisk() -> Settings {
     let mut settings = settings(LONGEST);
-<<<<<<< HEAD
-    settings.write_deadline = Duration::from_secs(4);
-=======
     settings.write_deadline = Duration::from_secs(3);
->>>>>>> wt-c
     settings.journal_poll = Duration::from_millis(500);
     settings.settling = Duration::from_millis(500);
     settings.settle_after = Duration::from_millis(500);

@@ -11,7 +11,7 @@ use lifeboat_core::{Class, Fault, Stamp, Verdict};
 use object_store::path::Path;
 use object_store::{Error, Result};
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::{Backend, Mask};
 use crate::catch_up::patience::Patience;
@@ -87,7 +87,9 @@ pub(crate) struct Engine {
 const MOST_AHEAD: usize = 10_000;
 
 /// Probes that decide whether a refusal is about one key or about us.
-const LOCK_LOOKS: usize = 3;
+const LOCK_LOOKS: u32 = 3;
+/// Pause between them, the first one: longer than an answer is on its way.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How long what a probe said about a backend in doubt holds: requests come in crowds, and so do refusals.
 const DOUBT_LASTS: Duration = Duration::from_secs(1);
 
@@ -215,7 +217,7 @@ impl Engine {
     }
 
     /// Whether a backend refuses its probe as well. Those who ask at the same moment share one answer.
-    pub(crate) async fn is_out(&self, backend: &Backend, looks: usize) -> bool {
+    pub(crate) async fn is_out(&self, backend: &Backend, looks: u32) -> bool {
         let mut last = backend.doubted.lock().await;
         if let Some((at, out)) = *last
             && at.elapsed() < DOUBT_LASTS
@@ -227,9 +229,12 @@ impl Engine {
         out
     }
 
-    async fn refuses_probes(&self, backend: &Backend, looks: usize) -> bool {
-        // What was under way when the lock fell may still be answered: then the probe is sent once more.
-        for _ in 0..looks {
+    async fn refuses_probes(&self, backend: &Backend, looks: u32) -> bool {
+        // What was under way when the lock fell may still be answered: then the probe is sent once more, a little later.
+        for look in 0..looks {
+            if look > 0 {
+                sleep(LOOK_PAUSE * look).await;
+            }
             let answers = backend.answers();
             // A probe that never worked says nothing, unless nothing else ever worked either.
             if self.probes.load(Ordering::Acquire) & (1 << backend.at) == 0 && answers > 0 {

@@ -53,6 +53,11 @@ impl KeyLocks {
         guard
     }
 
+    /// Whether a key is held, or waited for.
+    pub(crate) fn is_held(&self, key: &Path) -> bool {
+        self.shard(key).contains_key(key)
+    }
+
     /// Whether somebody waits for a key that is held.
     pub(crate) fn is_wanted(&self, key: &Path) -> bool {
         // The map has one reference, the holder one, and everyone who waits one.

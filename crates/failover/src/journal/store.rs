@@ -317,6 +317,11 @@ impl Engine {
     }
 
     fn found(&self, marker: Marker, path: Path, home: usize) {
+        // Of a write of ours that is under way: it says that it was acknowledged, and that is not known yet.
+        let own = marker.stamp.writer() == self.clock.writer();
+        if own && self.locks.is_held(&marker.key) && !self.index.has(&marker.key, &path) {
+            return;
+        }
         self.follow(&marker.key, marker.stamp);
         let target = self.backends.iter().position(|backend| backend.id == marker.target);
         self.index.add(Known {

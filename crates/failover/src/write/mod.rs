@@ -219,9 +219,7 @@ impl Engine {
         };
         let mut writing = self.write_beside(&mut beside, homes, until);
         if self.settings.intent {
-            while let Some((at, home, kept)) = writing.next().await {
-                beside[at].note(home, kept);
-            }
+            self.await_intents(&mut writing, &mut beside, until).await;
         }
         let enough = Arc::new(Flag::default());
         let mut legs: Legs = send.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
@@ -304,6 +302,18 @@ impl Engine {
         }
     }
 
+    /// Waits for intents: until each has a home, and then no longer than for slow data.
+    async fn await_intents(&self, writing: &mut Beside, beside: &mut [Draft], until: Instant) {
+        let mut ends = until;
+        while let Ok(Some((at, home, kept))) = timeout_at(ends, writing.next()).await {
+            beside[at].note(home, kept);
+            let homeless = |draft: &Draft| draft.homes.is_empty();
+            if ends == until && !beside.iter().any(homeless) {
+                ends = until.min(Instant::now() + self.marker_patience());
+            }
+        }
+    }
+
     /// Waits for the markers beside the data no longer than for slow data. One that lands later is found by its name, and
     /// says nothing wrong.
     async fn await_markers(&self, writing: &mut Beside, beside: &mut [Draft]) {
@@ -335,7 +345,8 @@ impl Engine {
                 Err(Unsettled::Unrecorded(_, drafts))
                     if !legs.is_empty() && Instant::now() < until =>
                 {
-                    drafts.iter().for_each(|draft| self.enter(draft, Origin::Ended));
+                    let durable = drafts.iter().filter(|draft| !draft.homes.is_empty());
+                    durable.for_each(|draft| self.enter(draft, Origin::Ended));
                     while let Ok(Some(leg)) = timeout_at(until, legs.next()).await {
                         tally.take(leg);
                     }
@@ -636,7 +647,8 @@ impl Engine {
         // Where it is confirmed, the others may lack it; where it may land, that one is unsure.
         let mut targets = if has.is_empty() { touched } else { self.all().without(has) };
         let early: Vec<Draft> = beside.to_vec();
-        targets |= early.iter().map(|draft| draft.target).collect();
+        let marked: Mask = early.iter().map(|draft| draft.target).collect();
+        targets |= marked.without(has);
         let bound = until.max(Instant::now() + self.settings.attempt_deadline);
         let traces = targets.iter().map(|target| {
             let mark = Mark { ambiguous: tally.may_land.has(target), ..mark.clone() };

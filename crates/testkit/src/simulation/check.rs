@@ -161,9 +161,10 @@ fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> 
         return None;
     }
     let client = state.clients.get(&(record.process, record.client))?;
+    // What a backend lacks it may lack because it has just joined, or because a delete that failed landed there: nobody
+    // has to believe it.
     let newest = client.model.key(key)?.certain()?;
-    // What it lacks, one that has just joined may lack for that reason.
-    let complete = |at: usize| newest.is_some() || world.plan.joins != Some(at);
+    newest?;
     let has = |at: usize| {
         world.backends[at].with_log(|log| {
             let last = log.iter().rev().find(|change| change.key == *key);
@@ -171,7 +172,7 @@ fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> 
             held == newest && last.is_none_or(|change| change.at <= record.invoked)
         })
     };
-    (0..world.backends.len()).find(|at| fine(*at) && complete(*at) && has(*at))
+    (0..world.backends.len()).find(|at| fine(*at) && has(*at))
 }
 
 /// Whether it reads nothing but keys that its client has to itself: of the others somebody else may have the only
