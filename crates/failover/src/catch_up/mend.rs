@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::verdict::{Settlement, settle};
-use super::{Seen, Urgency};
+use super::{Reason, Seen, Urgency};
 use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::error::CutOff;
@@ -174,7 +174,7 @@ impl Engine {
             // Somebody is writing it: what was a difference was a write on its way.
             return (false, 0);
         }
-        let done = self.reconcile(key, Urgency::Yielding).await;
+        let done = self.reconcile(key, Urgency::Yielding, Reason::Compared).await;
         (self.differs(key).await.is_none(), done.bytes)
     }
 

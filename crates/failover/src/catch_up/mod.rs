@@ -42,6 +42,16 @@ pub(crate) enum Urgency {
     Yielding,
 }
 
+/// Why a key is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Markers say that a backend lacks something. If they are gone, somebody else has settled the key: what is different
+    /// then is a write on its way, and no business of ours.
+    Marked,
+    /// The backends were compared, and differ.
+    Compared,
+}
+
 /// What came of one key.
 #[derive(Debug, Default)]
 pub(crate) struct Reconciled {
@@ -76,12 +86,16 @@ pub(crate) type Seen = Option<(ObjectMeta, Option<VersionTag>)>;
 impl Engine {
     /// Reconciles a key in the background: to the end even if nobody waits for it any more, because what it has sent
     /// may land all the same.
-    pub(crate) async fn reconcile_to_the_end(self: &Arc<Self>, key: Path) -> Reconciled {
+    pub(crate) async fn reconcile_to_the_end(
+        self: &Arc<Self>,
+        key: Path,
+        reason: Reason,
+    ) -> Reconciled {
         let engine = Arc::clone(self);
         let under_way = UnderWay::new(self);
         let work = async move {
             let _guard = engine.locks.lock(&key).await;
-            let done = engine.reconcile(&key, Urgency::Yielding).await;
+            let done = engine.reconcile(&key, Urgency::Yielding, reason).await;
             drop(under_way);
             Ok(done)
         };
@@ -91,7 +105,12 @@ impl Engine {
 
     /// Brings all reachable backends to one state of `key`, and removes the markers that are no longer needed. The
     /// key's lock is held.
-    pub(crate) async fn reconcile(self: &Arc<Self>, key: &Path, urgency: Urgency) -> Reconciled {
+    pub(crate) async fn reconcile(
+        self: &Arc<Self>,
+        key: &Path,
+        urgency: Urgency,
+        reason: Reason,
+    ) -> Reconciled {
         let mut done = Reconciled::default();
         let began = Instant::now();
         self.keep_unkept(key).await;
@@ -101,6 +120,9 @@ impl Engine {
             }
             let returns = self.index.returns();
             let known = self.index.of(key);
+            if known.is_empty() && reason == Reason::Marked {
+                break;
+            }
             match self.round(key, &known, &mut done).await {
                 Ok(true) => {
                     if !done.level.is_empty() {
@@ -177,6 +199,10 @@ impl Engine {
             if !self.stands_still(since) || (inferred && !all) {
                 return Ok(true);
             }
+        }
+        // A look takes its time: what said that there is something to do may have gone meanwhile.
+        if known.iter().any(|known| !self.index.has(key, &known.path)) {
+            return Ok(false);
         }
         for loser in &settlement.conflicts {
             self.keep_conflict(key, *loser, &seen).await?;

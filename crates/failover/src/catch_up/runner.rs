@@ -10,6 +10,7 @@ use object_store::path::Path;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::Reason;
 use crate::backend::Backend;
 use crate::engine::Engine;
 use crate::events::Operation;
@@ -213,7 +214,7 @@ impl Engine {
                     && (all || self.is_worth_a_look(&known))
                     && self.patience.is_over(key, &known)
             });
-            let work = due.map(|key| self.reconcile_to_the_end(key));
+            let work = due.map(|key| self.reconcile_to_the_end(key, Reason::Marked));
             let mut work =
                 stream::iter(work).buffer_unordered(self.settings.catch_up_concurrency.max(1));
             while let Some(done) = work.next().await {

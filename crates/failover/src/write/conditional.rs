@@ -16,7 +16,7 @@ use super::{Done, Write};
 use crate::backend::Mask;
 use crate::catch_up::copying::ONE_PUT;
 use crate::catch_up::verdict::State;
-use crate::catch_up::{Urgency, holds_marked, newest_acknowledged};
+use crate::catch_up::{self, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
@@ -203,7 +203,9 @@ impl Engine {
                 self.work.notify_one();
                 return None;
             }
-            if let Some(exists) = self.reconcile(key, Urgency::Now).await.exists_at(at) {
+            if let Some(exists) =
+                self.reconcile(key, Urgency::Now, catch_up::Reason::Marked).await.exists_at(at)
+            {
                 return Some(exists);
             }
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
