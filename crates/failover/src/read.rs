@@ -488,6 +488,9 @@ impl Race<'_> {
                     backend.in_time();
                 }
                 backend.latencies.record(self.kind, took);
+                if let Some(buried) = self.buried(result.tag()) {
+                    return self.missing(lap, buried);
+                }
                 let accepted = self.accept(lap, result, older);
                 if accepted.is_some() {
                     self.won(lap);
@@ -573,6 +576,17 @@ impl Race<'_> {
     fn served_stale(&self, at: usize) {
         let (key, backend) = (self.key.cloned().unwrap_or_default(), &self.engine.backends[at].id);
         self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
+    }
+
+    /// What is read of a version that its own writer has deleted since: nothing. A catch-up that did not know of the delete
+    /// yet has brought it back, and will be told.
+    fn buried(&self, tag: Option<VersionTag>) -> Option<Error> {
+        let dirt = self.dirt.as_ref()?;
+        let (_, _, deleted) = dirt.newest?;
+        (deleted && self.is_older(dirt, tag)).then(|| Error::NotFound {
+            path: self.key.cloned().unwrap_or_default().to_string(),
+            source: "it is deleted, and this backend has yet to hear of it".into(),
+        })
     }
 
     /// Whether a version is older than the newest acknowledged one: a request that had been given up landed on top of

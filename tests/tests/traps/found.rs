@@ -423,3 +423,21 @@ async fn listing_that_dies_halfway_twice_has_every_key_once_in_whatever_order_th
         }
     }
 }
+
+/// Simulation seed 3516: a catch-up that had not read of a delete yet created what it had looked at before.
+#[tokio::test(start_paused = true)]
+async fn what_a_late_catch_up_brought_back_reads_as_deleted_for_who_deleted_it() {
+    let lab = Lab::new(2);
+    let (one, gate) = with_a_create_on_its_way(&lab).await;
+    one.recover(0).await;
+    one.delete(&key()).await.unwrap().unwrap();
+    gate.open();
+    come_to_rest().await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("deleted"), "it has landed");
+    // The one that knows better is away.
+    one.refuse(1);
+    let read = one.get(&key()).await;
+    assert!(matches!(read, Err(object_store::Error::NotFound { .. })), "{read:?}");
+    one.recover(1).await;
+    lab.expect_everywhere(&[&one], &key(), None).await;
+}

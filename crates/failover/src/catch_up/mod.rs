@@ -36,8 +36,8 @@ const ROUNDS: usize = 4;
 /// Whether whoever else wants a key goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// A request waits for the outcome.
-    Now,
+    /// A request waits for the outcome at this backend. The others wait for their turn.
+    Now(usize),
     /// Background work lets writers of the key pass.
     Yielding,
 }
@@ -123,7 +123,7 @@ impl Engine {
             if known.is_empty() && reason == Reason::Marked {
                 break;
             }
-            match self.round(key, &known, &mut done).await {
+            match self.round(key, &known, urgency, &mut done).await {
                 Ok(true) => {
                     if !done.level.is_empty() {
                         self.patience.taken(key);
@@ -156,7 +156,7 @@ impl Engine {
     fn is_late(&self, key: &Path, urgency: Urgency, began: Instant) -> bool {
         let took = began.elapsed();
         match urgency {
-            Urgency::Now => took >= self.settings.attempt_deadline,
+            Urgency::Now(_) => took >= self.settings.attempt_deadline,
             Urgency::Yielding => took >= self.marker_patience() && self.locks.is_wanted(key),
         }
     }
@@ -166,6 +166,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &Path,
         known: &[Known],
+        urgency: Urgency,
         done: &mut Reconciled,
     ) -> Result<bool> {
         let seen = self.look(key).await;
@@ -204,11 +205,18 @@ impl Engine {
         if known.iter().any(|known| !self.index.has(key, &known.path)) {
             return Ok(false);
         }
+        let mut later = Mask::NONE;
+        if let Urgency::Now(at) = urgency {
+            later = settlement.lagging.iter().copied().filter(|target| *target != at).collect();
+            settlement.lagging.retain(|target| *target == at);
+            settlement.conflicts.retain(|loser| *loser == at);
+        }
         for loser in &settlement.conflicts {
             self.keep_conflict(key, *loser, &seen).await?;
         }
         if settlement.lagging.is_empty() {
-            done.level = states.iter().map(|state| state.at).collect();
+            let all: Mask = states.iter().map(|state| state.at).collect();
+            done.level = all.without(later);
             done.exists = settlement.winner.is_some();
             let landed = known.iter().filter(|known| has_landed(key, known, &states));
             done.landed = landed.map(|known| known.path.clone()).collect();
@@ -354,8 +362,12 @@ impl Engine {
             confirmed: false,
             size: winner.and(size),
         };
+        // Known at once; writers of the key do not wait until it is durable.
+        let draft = self.draft(&mark, target);
+        self.enter(&draft, Origin::Ended);
+        let engine = Arc::clone(self);
         let until = Instant::now() + self.settings.attempt_deadline;
-        self.leave_marker(&mark, target, until).await;
+        self.spawn(async move { engine.keep(draft, Origin::Ended, until).await });
     }
 
     /// The state of a key at every backend that answers.

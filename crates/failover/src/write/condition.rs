@@ -90,7 +90,7 @@ impl Engine {
         let joined = !self.backends[at].seeded.load(Ordering::Acquire);
         let here = match here {
             None if joined => {
-                self.reconcile(key, Urgency::Now, catch_up::Reason::Compared).await;
+                self.reconcile(key, Urgency::Now(at), catch_up::Reason::Compared).await;
                 self.held(at, key).await?
             }
             here => here,

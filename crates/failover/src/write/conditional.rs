@@ -204,7 +204,7 @@ impl Engine {
                 return None;
             }
             if let Some(exists) =
-                self.reconcile(key, Urgency::Now, catch_up::Reason::Marked).await.exists_at(at)
+                self.reconcile(key, Urgency::Now(at), catch_up::Reason::Marked).await.exists_at(at)
             {
                 return Some(exists);
             }
