@@ -493,6 +493,10 @@ async fn numbers_tell_of_an_outage_and_of_its_end() {
     assert!(amid.gauge("lifeboat_journal_markers") >= 1.0);
     let oldest = amid.gauge("lifeboat_journal_oldest_seconds");
     assert!((since - 3.0..=since).contains(&oldest), "{oldest} of {since}");
+    for (name, behind) in [("keys", 1.0), ("bytes", 4.0)] {
+        let name = format!("lifeboat_behind_{name} backend=sim.b0");
+        assert!((amid.gauge(&name) - behind).abs() < f64::EPSILON, "{name}");
+    }
     let counted = |name: &str, expected: u64| assert_eq!(amid.counter(name), expected, "{name}");
     counted("lifeboat_hedges_total outcome=fired", 1);
     counted("lifeboat_hedges_total outcome=won", 1);
@@ -512,6 +516,8 @@ async fn numbers_tell_of_an_outage_and_of_its_end() {
     sleep(Duration::from_secs(10)).await;
     let after = Numbers::now(&numbers);
     for gauge in [
+        "lifeboat_behind_bytes backend=sim.b0",
+        "lifeboat_behind_keys backend=sim.b0",
         "lifeboat_health backend=sim.b0",
         "lifeboat_journal_markers",
         "lifeboat_journal_oldest_seconds",
@@ -522,6 +528,8 @@ async fn numbers_tell_of_an_outage_and_of_its_end() {
     assert_eq!(after.counter("lifeboat_catch_up_keys_total backend=sim.b0"), 1);
     assert_eq!(after.counter("lifeboat_catch_up_bytes_total backend=sim.b0"), 4);
     let documented = [
+        "lifeboat_behind_bytes",
+        "lifeboat_behind_keys",
         "lifeboat_catch_up_bytes_total",
         "lifeboat_catch_up_keys_total",
         "lifeboat_conflicts_total",

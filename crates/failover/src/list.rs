@@ -52,6 +52,10 @@ struct Listing {
 }
 
 /// The backend that is being listed.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing about the listing at this moment, and they combine freely"
+)]
 struct Source {
     at: usize,
     ordered: bool,

@@ -232,7 +232,7 @@ impl Engine {
                 seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
             if let Err(error) = self.apply(key, &settlement, *target, before, &seen, done).await {
                 if self.backends[*target].store.classify(&error).effect == Effect::Unknown {
-                    self.doubt(key, *target, &settlement, &seen, known).await;
+                    self.doubt(key, *target, &settlement, &seen, known);
                 }
                 if !self.is_refusal(&error) {
                     return Err(error);
@@ -332,7 +332,7 @@ impl Engine {
 
     /// A write of catch-up itself may still land: a marker says so until it cannot any more, because the markers
     /// that made us write may be removed by others before that.
-    async fn doubt(
+    fn doubt(
         self: &Arc<Self>,
         key: &Path,
         target: usize,
