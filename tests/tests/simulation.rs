@@ -58,7 +58,7 @@ fn profile() -> Profile {
     let mut profile = Profile::default();
     profile.read_bound = Duration::from_secs(12);
     // Six times the deadline, and a probe.
-    profile.level_bound = Duration::from_secs(60);
+    profile.level_bound = Duration::from_mins(1);
     // The deadline, after a body has stalled once.
     profile.silence = Duration::from_secs(10);
     // The deadline, then the markers, then a probe.

@@ -413,11 +413,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn writer_has_ended_after_three_beats_without_a_sign_whatever_the_clocks_say() {
         let presence = presence(1_000);
-        tokio::time::advance(NAME.silence() - Duration::from_secs(1)).await;
+        tokio::time::advance(NAME.silence().saturating_sub(Duration::from_secs(1))).await;
         assert!(presence.ended(1_000).is_empty());
         // A sign, by a provider whose clock goes backwards.
         presence.saw(0, &BTreeMap::from([(NAME.path(), 500)]));
-        tokio::time::advance(NAME.silence() - Duration::from_secs(1)).await;
+        tokio::time::advance(NAME.silence().saturating_sub(Duration::from_secs(1))).await;
         assert!(presence.ended(1_000).is_empty());
         tokio::time::advance(Duration::from_secs(1)).await;
         let [(_, homes, end)] = &presence.ended(1_000)[..] else { panic!("it has ended") };
