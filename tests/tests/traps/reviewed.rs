@@ -353,13 +353,14 @@ async fn markers_whose_key_lies_in_their_body_are_read_once() {
 
 #[tokio::test]
 async fn settings_beyond_their_bounds_are_refused_with_the_remedy() {
-    let build = |change: fn(&mut Settings)| {
+    type Change = fn(&mut Settings);
+    let build = |change: Change| {
         let mut settings = Settings::default();
         change(&mut settings);
         let store = |id| AnyStore::new(InMemory::new(), Identity::new("m", "", id));
         Failover::wrap(store("a")).or(store("b")).settings(settings).build()
     };
-    let wrong: [(&str, fn(&mut Settings)); 6] = [
+    let wrong: [(&str, Change); 6] = [
         ("slow_after", |settings| settings.slow_after = Duration::MAX),
         ("quarantine", |settings| settings.quarantine = Duration::MAX),
         ("settling", |settings| settings.settling = Duration::MAX),
