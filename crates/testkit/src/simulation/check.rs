@@ -172,7 +172,13 @@ fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> 
         world.backends[at].with_log(|log| {
             let last = log.iter().rev().find(|change| change.key == *key);
             let held = last.and_then(|change| change.now.as_deref()).and_then(value_of);
-            held == newest && last.is_none_or(|change| change.at <= record.invoked)
+            // A late request may have brought the same value in an older version.
+            let overtaken = last.is_some_and(|last| {
+                log.iter()
+                    .any(|other| other.key == *key && other.sent > last.sent && other.at < last.at)
+            });
+            let before = last.is_none_or(|change| change.at <= record.invoked);
+            held == newest && before && !overtaken
         })
     };
     (0..world.backends.len()).find(|at| fine(*at) && has(*at))
