@@ -127,7 +127,7 @@ impl FaultProxy {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when no port is to be had.
+    /// [`Error::Io`] when no port is to be had.
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
         Self::start_seeded(upstream, 0).await
     }
@@ -136,7 +136,7 @@ impl FaultProxy {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when no port is to be had.
+    /// [`Error::Io`] when no port is to be had.
     pub async fn start_seeded(upstream: SocketAddr, seed: u64) -> Result<Self> {
         let listener = listen_at(None).await?;
         let address = listener.local_addr().map_err(io("read a listener's address"))?;
