@@ -53,7 +53,7 @@ impl GcsXml {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when no port or temporary folder is to be had.
+    /// [`Error::Io`](crate::Error::Io) when no port or temporary folder is to be had.
     pub async fn start(backend: &str, key: Option<&TestKey>) -> Result<Self> {
         Self::start_at(backend, key, None).await
     }
@@ -62,7 +62,7 @@ impl GcsXml {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the address is taken or no temporary folder is to be had.
+    /// [`Error::Io`](crate::Error::Io) when the address is taken or no temporary folder is to be had.
     pub async fn start_at(
         backend: &str,
         key: Option<&TestKey>,

@@ -105,7 +105,7 @@ impl TinyS3 {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when no port is to be had.
+    /// [`Error::Io`](crate::Error::Io) when no port is to be had.
     pub async fn start(options: Options) -> Result<Self> {
         let store = Store::default();
         for bucket in &options.buckets {

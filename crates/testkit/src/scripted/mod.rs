@@ -82,7 +82,7 @@ impl Scripted {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when no port is to be had.
+    /// [`Error::Io`](crate::Error::Io) when no port is to be had.
     pub async fn in_order(replies: impl IntoIterator<Item = Reply>) -> Result<Self> {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         Self::matching(move |_, _| {
@@ -96,7 +96,7 @@ impl Scripted {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when no port is to be had.
+    /// [`Error::Io`](crate::Error::Io) when no port is to be had.
     pub async fn always(reply: Reply) -> Result<Self> {
         Self::matching(move |_, _| reply.clone()).await
     }
@@ -105,7 +105,7 @@ impl Scripted {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when no port is to be had.
+    /// [`Error::Io`](crate::Error::Io) when no port is to be had.
     pub async fn matching(
         script: impl FnMut(usize, &Request) -> Reply + Send + 'static,
     ) -> Result<Self> {
