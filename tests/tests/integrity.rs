@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat_core::http::HttpSettings;
 use lifeboat_testkit::proxy::Fault;
 use lifeboat_tests::{Kind, fresh, http};
 use object_store::ObjectStoreExt;
@@ -56,14 +57,19 @@ async fn flipped_bit_in_a_small_read_is_made_good_by_the_other_backend(kind: Kin
     assert!(proxy.strikes() > 0, "the fault struck");
 }
 
-async fn upload_that_stalls_at_one_backend_lands_at_the_other(kind: Kind) {
-    let t = fresh(kind).await;
+/// One try, and no patience with silence.
+fn impatient() -> HttpSettings {
     let mut impatient = http();
     impatient.retries.max = 0;
     impatient.deadlines.stall = Duration::from_millis(400);
     impatient.deadlines.first_byte = Duration::from_millis(400);
     impatient.deadlines.connect = Duration::from_millis(400);
-    let (proxy, through) = t.through_proxy(impatient).await;
+    impatient
+}
+
+async fn upload_that_stalls_at_one_backend_lands_at_the_other(kind: Kind) {
+    let t = fresh(kind).await;
+    let (proxy, through) = t.through_proxy(impatient()).await;
     proxy.set(Fault::BlackHole);
     let started = std::time::Instant::now();
     let key = Path::from("big");
@@ -74,12 +80,7 @@ async fn upload_that_stalls_at_one_backend_lands_at_the_other(kind: Kind) {
 
 async fn upload_that_stalls_is_given_up(kind: Kind) {
     let t = fresh(kind).await;
-    let mut impatient = http();
-    impatient.retries.max = 0;
-    impatient.deadlines.stall = Duration::from_millis(400);
-    impatient.deadlines.first_byte = Duration::from_millis(400);
-    impatient.deadlines.connect = Duration::from_millis(400);
-    let (proxy, through) = t.through_proxy(impatient).await;
+    let (proxy, through) = t.through_proxy(impatient()).await;
     proxy.set(Fault::BlackHole);
     let started = std::time::Instant::now();
     // More than the socket buffers of both sides hold.

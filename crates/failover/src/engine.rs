@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use lifeboat_core::{Class, Fault, Stamp, Verdict};
 use object_store::path::Path;
 use object_store::{Error, Result};
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backend::{Backend, Mask};
 use crate::catch_up::patience::Patience;
@@ -326,21 +327,32 @@ impl Engine {
         stamp
     }
 
+    /// The newest acknowledged write of a key that is known and comes before `stamp`.
+    pub(crate) fn known_before(&self, key: &Path, stamp: Stamp) -> Option<Stamp> {
+        let (newest, _, _) = self.index.dirt(key)?.newest?;
+        (newest < stamp).then_some(newest)
+    }
+
     /// Waits until the legs of acknowledged writes have ended. False if they take longer than a write may: what is still
     /// under way then has a marker.
     pub(crate) async fn legs_end(&self) -> bool {
-        let legs = async {
-            loop {
-                let mut ended = std::pin::pin!(self.leg_ended.notified());
-                // Registered before the look, so that no end is missed between the two.
-                ended.as_mut().enable();
-                if self.legs.load(Ordering::Acquire) == 0 {
-                    break;
-                }
-                ended.await;
+        let until = Instant::now() + self.settings.write_deadline;
+        self.await_legs(until, || self.legs.load(Ordering::Acquire) == 0).await
+    }
+
+    /// Waits until it is `over`, which is looked at whenever a leg has ended. False if it is not by `until`.
+    pub(crate) async fn await_legs(&self, until: Instant, over: impl Fn() -> bool) -> bool {
+        loop {
+            let mut ended = pin!(self.leg_ended.notified());
+            // Registered before the look, so that no end is missed between the two.
+            ended.as_mut().enable();
+            if over() {
+                return true;
             }
-        };
-        timeout(self.settings.write_deadline, legs).await.is_ok()
+            if timeout_at(until, ended).await.is_err() {
+                return false;
+            }
+        }
     }
 
     /// Waits until background work should end.

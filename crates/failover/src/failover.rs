@@ -155,7 +155,7 @@ impl Failover {
 
     /// As [`mend`](Self::mend), but compares only keys that some backend lacks, of which sizes differ, or of which a copy was
     /// written since then, by a provider's clock: after an [unclean end](Self::unclean_ends). Costs a listing of each backend, and one
-    /// request for each such key and backend. Give a quarter of an hour for clocks.
+    /// request for each such key and backend. [`UncleanEnd::compare_since`] gives clocks their due.
     pub async fn mend_since(&self, prefix: Option<&Path>, since: SystemTime) -> MendReport {
         self.engine.confirm_all().await;
         self.engine.look_for_writers().await;

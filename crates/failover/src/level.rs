@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::backend::{Backend, Mask};
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason};
+use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
 use crate::latency::ReadKind;
 use crate::list::{AT_ONCE, is_complete, look, relabel};
@@ -182,15 +182,12 @@ impl Engine {
             dirty.iter().filter(|(_, doubted)| doubted.has(at)).map(|(key, _)| key).collect();
         let mut entries = self.backends[at].store.list(Some(folder));
         let bound = self.settings.attempt_deadline;
-        loop {
-            let next = timeout(bound, entries.next()).await;
-            let Some(object) = next.map_err(|_| CutOff(bound).into_error())? else {
-                return Ok(false);
-            };
-            if !doubted.contains(&object?.location) {
+        while let Some(object) = within(bound, entries.try_next()).await? {
+            if !doubted.contains(&object.location) {
                 return Ok(true);
             }
         }
+        Ok(false)
     }
 }
 

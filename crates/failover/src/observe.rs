@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat_core::Verdict;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use object_store::path::Path;
 use tracing::Span;
@@ -29,6 +30,12 @@ pub(crate) fn span(operation: Operation, key: Option<&Path>) -> Span {
     tracing::debug_span!("request", operation, key, backend = tracing::field::Empty)
 }
 
+/// A count as a gauge has it.
+#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 the last digits say nothing")]
+pub(crate) fn as_gauge(count: u64) -> f64 {
+    count as f64
+}
+
 /// How a request to a backend ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -37,6 +44,13 @@ pub(crate) enum Outcome {
     Refused,
     /// It failed in a way that speaks about the backend.
     Failed,
+}
+
+impl Outcome {
+    /// What a failure is told as.
+    pub(crate) fn of(verdict: &Verdict) -> Self {
+        if verdict.is_fault() { Self::Failed } else { Self::Refused }
+    }
 }
 
 /// All observers and all numbers of one failover.

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt};
 use lifeboat_core::RESERVED_PREFIX;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, Result};
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::{CutOff, within};
+use crate::error::within;
 use crate::events::{Event, Operation};
 use crate::flag::Flag;
 
@@ -50,6 +50,15 @@ pub struct UncleanEnd {
     pub since_unix_ms: u64,
     /// Its last sign of life, in milliseconds since 1970, by the clock of a provider.
     pub until_unix_ms: u64,
+}
+
+impl UncleanEnd {
+    /// From when on [`mend_since`](crate::Failover::mend_since) has to compare: a quarter of an hour before the writer began,
+    /// which is what its clock may be ahead of a provider's.
+    pub fn compare_since(&self) -> SystemTime {
+        let since = Duration::from_millis(self.since_unix_ms);
+        SystemTime::UNIX_EPOCH + since.saturating_sub(CLOCK_ERROR)
+    }
 }
 
 /// What a name says.
@@ -348,19 +357,15 @@ impl Engine {
     async fn writers_at(&self, at: usize) -> Result<BTreeMap<Path, i64>> {
         let folder = Path::from_iter([RESERVED_PREFIX, FOLDER]);
         let mut listing = self.backends[at].store.list(Some(&folder));
-        let stall = self.settings.stall_deadline;
         let mut listed = BTreeMap::new();
-        loop {
-            let next = timeout(stall, listing.next()).await;
-            let Some(object) = next.map_err(|_| CutOff(stall).into_error())? else {
-                return Ok(listed);
-            };
-            let ObjectMeta { location, last_modified, .. } = object?;
+        while let Some(object) = within(self.settings.stall_deadline, listing.try_next()).await? {
+            let ObjectMeta { location, last_modified, .. } = object;
             let own = Name::parse(&location).is_some_and(|name| name.writer == self.clock.writer());
             if !own {
                 listed.insert(location, last_modified.timestamp_millis());
             }
         }
+        Ok(listed)
     }
 
     /// The ends that are known.
@@ -368,12 +373,11 @@ impl Engine {
         self.presence.ended(self.clock.unix_millis()).into_iter().map(|(_, _, end)| end).collect()
     }
 
-    /// The ends that a comparison of everything since `since` (milliseconds since 1970) would cover.
-    pub(crate) fn ends_since(&self, since: u64) -> Vec<(Path, Mask)> {
+    /// The ends that a comparison of everything since then would cover.
+    pub(crate) fn ends_since(&self, since: SystemTime) -> Vec<(Path, Mask)> {
         let ended = self.presence.ended(self.clock.unix_millis()).into_iter();
-        let error = u64::try_from(CLOCK_ERROR.as_millis()).unwrap_or(u64::MAX);
         ended
-            .filter(|(_, _, end)| end.since_unix_ms.saturating_sub(error) >= since)
+            .filter(|(_, _, end)| end.compare_since() >= since)
             .map(|(path, homes, _)| (path, homes))
             .collect()
     }

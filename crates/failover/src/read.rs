@@ -261,7 +261,7 @@ impl Engine {
         self.hedges.earn();
         // A level may be very many pages, and all of them are one request here; whoever is silent is found out by hedges.
         let (attempt, whole) = match kind {
-            ReadKind::Level => [self.settings.level_deadline(); 2].into(),
+            ReadKind::Level => (self.settings.level_deadline(), self.settings.level_deadline()),
             _ => (self.settings.attempt_deadline, self.settings.read_deadline),
         };
         let mut race = Race {
@@ -502,8 +502,7 @@ impl Race<'_> {
         let verdict = self.engine.judge(lap.at, self.operation, &error).await;
         let took = lap.began.elapsed();
         let observers = &self.engine.observers;
-        let outcome = if verdict.is_fault() { Outcome::Failed } else { Outcome::Refused };
-        observers.answered(lap.at, &backend.id, self.operation, took, outcome);
+        observers.answered(lap.at, &backend.id, self.operation, took, Outcome::of(&verdict));
         match verdict.class {
             Class::Fault(fault) => {
                 // Someone who stands in has not failed the caller yet.

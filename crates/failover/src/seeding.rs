@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures::StreamExt;
+use futures::TryStreamExt;
 use lifeboat_core::{RESERVED_PREFIX, is_reserved};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, Result};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::engine::Engine;
-use crate::error::{CutOff, within};
+use crate::error::within;
 use crate::events::Operation;
 
 /// Name of the control object.
@@ -75,15 +75,12 @@ impl Engine {
     async fn is_blank(&self, backend: &Backend) -> Result<bool> {
         let mut listing = backend.store.list(None);
         let stall = self.settings.attempt_deadline;
-        loop {
-            let next = timeout(stall, listing.next()).await;
-            let Some(object) = next.map_err(|_| CutOff(stall).into_error())? else {
-                return Ok(true);
-            };
-            if !is_reserved(&object?.location) {
+        while let Some(object) = within(stall, listing.try_next()).await? {
+            if !is_reserved(&object.location) {
                 return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// Marks a backend as holding everything.

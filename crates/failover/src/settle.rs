@@ -138,6 +138,7 @@ impl Engine {
             delete: check.delete,
             stamp: check.stamp,
             version: check.version,
+            after: None,
             ambiguous: false,
             acknowledged: true,
             // Its keepers are those that answer now, whatever they hold.

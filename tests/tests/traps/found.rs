@@ -90,14 +90,19 @@ async fn overwrites_of_a_key_dated_far_ahead_have_rising_stamps() {
     lab.expect_everywhere(&[&right], &key(), Some("three")).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn marker_of_a_backend_that_is_not_ours_is_kept_and_keeps_nobody_busy() {
-    let lab = Lab::new(3);
+/// A writer whose third backend refuses connections, and that is killed then: the third has "old", the others have "new".
+pub(crate) async fn missed_by_the_third(lab: &Lab) {
     let writer = lab.process(1);
     writer.must_put(&key(), "old").await;
     writer.refuse(2);
     writer.must_put(&key(), "new").await;
     writer.spawner.crash();
+}
+
+#[tokio::test(start_paused = true)]
+async fn marker_of_a_backend_that_is_not_ours_is_kept_and_keeps_nobody_busy() {
+    let lab = Lab::new(3);
+    missed_by_the_third(&lab).await;
     let markers = [lab.markers(0), lab.markers(1)];
     assert!(markers.iter().all(|markers| !markers.is_empty()));
 

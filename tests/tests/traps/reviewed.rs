@@ -13,6 +13,7 @@ use object_store::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::found::missed_by_the_third;
 use crate::lab::{CONFLICTS, Lab, Process, key};
 
 async fn create(process: &Process, key: &Path) -> object_store::Result<()> {
@@ -87,15 +88,21 @@ async fn what_was_written_just_after_a_delete_by_a_fast_clock_is_kept() {
     assert!(!kept.contains(&"old".to_owned()), "whoever deleted it knew it");
 }
 
-#[tokio::test(start_paused = true)]
-async fn failed_write_does_not_make_its_key_unreadable_for_the_rest_of_an_outage() {
-    let lab = Lab::new(2);
+/// A process that has "old" everywhere, and knows by then that its first backend is down.
+async fn with_the_first_known_to_be_down(lab: &Lab) -> Process {
     let process = lab.process(1);
     process.must_put(&key(), "old").await;
     process.refuse(0);
     for number in 0..4 {
         process.must_put(&Path::from(format!("data/{number}")), "x").await;
     }
+    process
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_write_does_not_make_its_key_unreadable_for_the_rest_of_an_outage() {
+    let lab = Lab::new(2);
+    let process = with_the_first_known_to_be_down(&lab).await;
     process.strike(1, Operation::PUTS, &key(), Strike::Fail(Failure::Reset));
     process.put(&key(), "new").await.unwrap().unwrap_err();
     assert_eq!(process.get(&key()).await.unwrap(), "old");
@@ -107,12 +114,7 @@ async fn failed_write_does_not_make_its_key_unreadable_for_the_rest_of_an_outage
 #[tokio::test(start_paused = true)]
 async fn failed_write_whose_marker_may_still_land_does_not_say_that_nothing_happened() {
     let lab = Lab::new(2);
-    let process = lab.process(1);
-    process.must_put(&key(), "old").await;
-    process.refuse(0);
-    for number in 0..4 {
-        process.must_put(&Path::from(format!("data/{number}")), "x").await;
-    }
+    let process = with_the_first_known_to_be_down(&lab).await;
     // The delete is refused; its marker is on its way for longer than anybody waits.
     process.strike(1, &[Operation::Delete], &key(), Strike::Fail(Failure::Refused));
     let late = Rule::new(Strike::FailLate(Failure::Reset, Duration::from_secs(30)));
@@ -237,11 +239,7 @@ async fn write_waits_for_a_backend_that_is_busy_with_the_key_when_the_other_fail
 #[tokio::test(start_paused = true)]
 async fn marker_of_a_backend_that_was_dropped_does_not_pin_those_of_later_outages() {
     let lab = Lab::new(3);
-    let writer = lab.process(1);
-    writer.must_put(&key(), "old").await;
-    writer.refuse(2);
-    writer.must_put(&key(), "new").await;
-    writer.spawner.crash();
+    missed_by_the_third(&lab).await;
     let left = lab.markers(0).len();
     // The third is given up for good.
     let process = lab.of_the_first(2).process(2);
@@ -435,4 +433,42 @@ async fn reading_through_fills_a_backend_that_joined_without_history() {
     assert_eq!(process.get(&key()).await.unwrap(), "old");
     sleep(Duration::from_secs(5)).await;
     assert_eq!(lab.at(0, &key()).as_deref(), Some("old"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_of_what_was_there_before_and_is_larger_than_the_memory_arrives_everywhere() {
+    let mut lab = Lab::new(2);
+    lab.settings.memory = 64 << 10;
+    let text = "0123456789".repeat(20 << 10);
+    for backend in &lab.backends {
+        backend.write_directly(&key(), text.clone());
+    }
+    let process = lab.process(1);
+    let to = Path::from("data/copy");
+    process.store.copy(&key(), &to).await.unwrap();
+    lab.expect_everywhere(&[&process], &to, Some(&text)).await;
+    assert_eq!(crate::lab::stamp(&lab, 0, &to), crate::lab::stamp(&lab, 1, &to));
+}
+
+/// Seed 2904.
+#[tokio::test(start_paused = true)]
+async fn write_that_heard_of_another_while_it_was_under_way_has_not_replaced_it_knowingly() {
+    let lab = Lab::new(2);
+    let (earlier, later) = (lab.process(1), lab.process_ahead(2, 1_000));
+    for process in [&earlier, &later] {
+        process.store.loaded().await;
+    }
+    later.strike(1, Operation::PUTS, &key(), Strike::Delay(lab.settings.slow_after * 2));
+    let two = later.put(&key(), "two");
+    sleep(lab.settings.slow_after / 4).await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("two"));
+    // Lands over it, and is older; its marker is heard of before the other write has one.
+    earlier.refuse(1);
+    earlier.must_put(&key(), "one").await;
+    assert!(!later.store.journal().await.unwrap().is_empty());
+    assert!(!two.is_finished());
+    two.await.unwrap().unwrap();
+    earlier.recover(1).await;
+    lab.expect_everywhere(&[&earlier, &later], &key(), Some("two")).await;
+    assert!(lab.kept().contains(&"one".to_owned()), "{:?}", lab.kept());
 }

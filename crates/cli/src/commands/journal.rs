@@ -5,7 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat::{Error, ErrorKind};
-use lifeboat_failover::{CatchUpReport, Failover, HealthState, Marker, MendReport, RefusedKey};
+use lifeboat_failover::{
+    CatchUpReport, Failover, HealthState, Marker, MendReport, RefusedKey, UncleanEnd,
+};
 use serde::Serialize;
 
 use crate::cli::{JournalAction, Mend};
@@ -237,15 +239,12 @@ async fn conflicts(context: &Context, failover: &Failover) -> Result {
     print_text(&table.render())
 }
 
-/// How far the clocks of a writer and of a provider may be apart: Amazon and Azure refuse what is off by more.
-const CLOCKS: Duration = Duration::from_mins(15);
-
 async fn mend(context: &Context, failover: &Failover, arguments: &Mend) -> Result {
     let now = SystemTime::now();
     let since = if arguments.unclean {
         // Whose journal was read could also be asked for writers.
         let (_, ends) = tokio::join!(failover.journal(), failover.unclean_ends());
-        let Some(first) = ends.iter().map(|end| end.since_unix_ms).min() else {
+        let Some(first) = ends.iter().map(UncleanEnd::compare_since).min() else {
             return match away(failover) {
                 away if away.is_empty() => print_mended(context, &MendReport::default()),
                 away => Err(Error::new(
@@ -256,7 +255,7 @@ async fn mend(context: &Context, failover: &Failover, arguments: &Mend) -> Resul
                 .into()),
             };
         };
-        SystemTime::UNIX_EPOCH + Duration::from_millis(first).saturating_sub(CLOCKS)
+        first
     } else {
         arguments.since.and_then(|ago| now.checked_sub(ago)).unwrap_or(SystemTime::UNIX_EPOCH)
     };

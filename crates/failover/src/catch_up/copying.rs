@@ -1,6 +1,7 @@
 //! Moving one object between two backends as it is, stamp and attributes included: in one put where it
 //! fits, so that a condition can guard it, else part by part.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use object_store::{
     Attribute, Attributes, Error, GetOptions, GetResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, Result, TagSet,
 };
-
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -267,36 +267,77 @@ impl Engine {
         locked: &Path,
     ) -> Result<bool> {
         let size = read.meta.size;
+        let bound =
+            self.settings.write_deadline + Self::body_time(u64::try_from(part).unwrap_or(u64::MAX));
         let mut stream = read.into_stream();
-        let mut pending: Vec<Bytes> = Vec::new();
-        let (mut held, mut total) = (0, 0);
+        let mut parts = Parts::of(part);
         loop {
-            let mut rest = self.next_piece(source, &mut stream).await?;
-            let over = rest.is_empty();
-            total += u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            if over && total != size {
+            let piece = self.next_piece(source, &mut stream).await?;
+            let over = piece.is_empty();
+            parts.add(piece);
+            if over && parts.total() != size {
                 return Err(self.blame(source, cut_short()).await);
             }
-            while held + rest.len() >= part || (over && held > 0) {
-                let take = rest.split_to(rest.len().min(part - held));
-                held = 0;
-                pending.push(take);
+            while let Some(part) = parts.next(over) {
                 if self.locks.is_wanted(locked) {
                     return Ok(false);
                 }
-                let bound = self.settings.write_deadline
-                    + Self::body_time(u64::try_from(part).unwrap_or(u64::MAX));
-                let put = upload.put_part(pending.drain(..).collect());
-                if let Err(error) = within(bound, put).await {
+                if let Err(error) = within(bound, upload.put_part(part)).await {
                     return Err(self.blame(target, error).await);
                 }
             }
             if over {
                 return Ok(true);
             }
-            held += rest.len();
-            pending.push(rest);
         }
+    }
+}
+
+/// A body as parts of one size, of which only the last is shorter. The bytes are shared, not copied.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    part: usize,
+    held: VecDeque<Bytes>,
+    bytes: usize,
+    total: u64,
+}
+
+impl Parts {
+    /// Parts of so many bytes, one at least.
+    pub(crate) fn of(part: usize) -> Self {
+        Self { part: part.max(1), held: VecDeque::new(), bytes: 0, total: 0 }
+    }
+
+    /// Adds what comes next of the body.
+    pub(crate) fn add(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
+        self.total += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.held.push_back(piece);
+    }
+
+    /// Bytes that were added so far.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The next whole part, and when the body is `over` what is left of it.
+    pub(crate) fn next(&mut self, over: bool) -> Option<PutPayload> {
+        if self.bytes == 0 || (self.bytes < self.part && !over) {
+            return None;
+        }
+        let mut wanted = self.part.min(self.bytes);
+        self.bytes -= wanted;
+        let mut part = Vec::new();
+        while wanted > 0 {
+            let Some(mut piece) = self.held.pop_front() else { break };
+            let now = piece.split_to(piece.len().min(wanted));
+            wanted -= now.len();
+            part.push(now);
+            if !piece.is_empty() {
+                self.held.push_front(piece);
+            }
+        }
+        Some(part.into_iter().collect())
     }
 }
 
@@ -305,4 +346,29 @@ fn attributes_of(read: &GetResult) -> (Attributes, TagSet) {
     let name = Attribute::Metadata(TAGS_METADATA.into());
     let tags = tag_set(read.attributes.get(&name).map(AsRef::as_ref));
     (read.attributes.clone(), tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(part: usize, pieces: &[usize]) -> Vec<usize> {
+        let mut parts = Parts::of(part);
+        let mut sizes = Vec::new();
+        for (at, piece) in pieces.iter().chain(&[0]).enumerate() {
+            parts.add(Bytes::from(vec![7; *piece]));
+            let over = at == pieces.len();
+            sizes.extend(std::iter::from_fn(|| parts.next(over).map(|part| part.content_length())));
+        }
+        assert_eq!(parts.total(), pieces.iter().map(|piece| *piece as u64).sum::<u64>());
+        sizes
+    }
+
+    #[test]
+    fn parts_are_of_one_size_but_the_last_however_the_pieces_come() {
+        assert_eq!(sizes(4, &[1, 1, 1, 1, 1]), [4, 1]);
+        assert_eq!(sizes(4, &[11]), [4, 4, 3]);
+        assert_eq!(sizes(4, &[3, 6, 3]), [4, 4, 4]);
+        assert_eq!(sizes(4, &[]), [0; 0]);
+    }
 }

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use lifeboat_core::is_reserved;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, Result};
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::verdict::{Settlement, settle};
-use super::{Reason, Seen, Urgency};
+use super::{Basis, Seen, Urgency};
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::CutOff;
+use crate::error::within;
 use crate::events::Operation;
 use crate::journal::store::Mark;
 
@@ -102,8 +102,7 @@ impl Engine {
         since: SystemTime,
     ) -> MendReport {
         let mut report = MendReport::default();
-        let unix = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let ends = self.ends_since(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
+        let ends = self.ends_since(since);
         let mut found = Listed::default();
         for backend in &self.backends {
             match self.list_at(backend.at, prefix).await {
@@ -142,17 +141,14 @@ impl Engine {
 
     async fn list_at(&self, at: usize, prefix: Option<&Path>) -> Result<Vec<Line>> {
         let mut listing = self.backends[at].store.list(prefix);
-        let stall = self.settings.stall_deadline;
         let mut lines = Vec::new();
-        loop {
-            let next = timeout(stall, listing.next()).await;
-            let next = next.map_err(|_| CutOff(stall).into_error())?;
-            let Some(object) = next else { return Ok(lines) };
-            let ObjectMeta { location: key, size, last_modified: written, .. } = object?;
+        while let Some(object) = within(self.settings.stall_deadline, listing.try_next()).await? {
+            let ObjectMeta { location: key, size, last_modified: written, .. } = object;
             if !is_reserved(&key) {
                 lines.push(Line { key, size, written });
             }
         }
+        Ok(lines)
     }
 
     /// Compares a key; if its backends differ, since when they have looked as they do.
@@ -174,7 +170,7 @@ impl Engine {
             // Somebody is writing it: what was a difference was a write on its way.
             return (false, 0);
         }
-        let done = self.reconcile(key, Urgency::Yielding, Reason::Compared).await;
+        let done = self.reconcile(key, Urgency::Yielding, Basis::Compared).await;
         (self.differs(key).await.is_none(), done.bytes)
     }
 

@@ -44,7 +44,7 @@ pub(crate) enum Urgency {
 
 /// Why a key is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum Basis {
     /// Markers say that a backend lacks something. If they are gone, somebody else has settled the key: what is different
     /// then is a write on its way, and no business of ours.
     Marked,
@@ -89,13 +89,13 @@ impl Engine {
     pub(crate) async fn reconcile_to_the_end(
         self: &Arc<Self>,
         key: Path,
-        reason: Reason,
+        basis: Basis,
     ) -> Reconciled {
         let engine = Arc::clone(self);
         let under_way = UnderWay::new(self);
         let work = async move {
             let _guard = engine.locks.lock(&key).await;
-            let done = engine.reconcile(&key, Urgency::Yielding, reason).await;
+            let done = engine.reconcile(&key, Urgency::Yielding, basis).await;
             drop(under_way);
             Ok(done)
         };
@@ -109,7 +109,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &Path,
         urgency: Urgency,
-        reason: Reason,
+        basis: Basis,
     ) -> Reconciled {
         let mut done = Reconciled::default();
         let began = Instant::now();
@@ -120,7 +120,7 @@ impl Engine {
             }
             let returns = self.index.returns();
             let known = self.index.of(key);
-            if known.is_empty() && reason == Reason::Marked {
+            if known.is_empty() && basis == Basis::Marked {
                 break;
             }
             match self.round(key, &known, urgency, &mut done).await {
@@ -259,11 +259,13 @@ impl Engine {
             .copied()
             .filter(|target| about(*target).next().is_none())
             .collect();
+        let stamp = settlement.deleted.unwrap_or_else(|| self.stamp(key));
         let mark = Mark {
             key,
             delete: true,
-            stamp: settlement.deleted.unwrap_or_else(|| self.stamp(key)),
+            stamp,
             version: None,
+            after: self.known_before(key, stamp),
             ambiguous: true,
             acknowledged: false,
             confirmed: false,
@@ -357,6 +359,7 @@ impl Engine {
             delete: winner.is_none(),
             stamp,
             version: tag.map(|tag| tag.stamp).filter(|version| *version != stamp),
+            after: self.known_before(key, stamp),
             ambiguous: true,
             acknowledged: false,
             confirmed: false,
@@ -498,11 +501,11 @@ impl Engine {
         let unseen = self.all().without(done.level).without(named);
         for known in oldest_first {
             // One that speaks of a backend that is not ours is for those who have that backend, and says nothing here.
-            if known.target.is_none() {
+            let Some(target) = known.target else {
                 done.left += 1;
                 continue;
-            }
-            let level = known.target.is_some_and(|target| done.is_level(target));
+            };
+            let level = done.is_level(target);
             let needed = oldest_left.is_some_and(|oldest| oldest < known.marker.stamp);
             // What stands in for a write speaks only where the write itself was seen.
             let homeless = known.homes.is_empty();
@@ -592,11 +595,10 @@ impl Engine {
     /// Whether a key may be worked on now: a backend without conditions waits until every process knows of the
     /// marker, so that its writes leave markers too.
     pub(crate) fn is_due(&self, known: &[Known]) -> bool {
-        let guarded = |known: &Known| self.is_guarded(known);
         let running = known.iter().any(|known| known.origin == Origin::Running);
         let waiting = known.iter().any(|known| {
             known.target.is_some_and(|target| self.backends[target].is_in_use())
-                && (guarded(known) || self.has_been_heard(known))
+                && (self.is_guarded(known) || self.has_been_heard(known))
         });
         // What is sent before it is known whether a condition holds would bear none.
         let asking = known.iter().filter_map(|known| known.target).any(|target| {

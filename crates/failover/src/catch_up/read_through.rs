@@ -8,7 +8,7 @@ use std::time::Duration;
 use object_store::path::Path;
 use tokio::time::sleep;
 
-use super::Reason;
+use super::Basis;
 use crate::backend::Mask;
 use crate::engine::Engine;
 
@@ -25,7 +25,7 @@ impl Engine {
         let Ok(turn) = Arc::clone(&self.filling).try_acquire_owned() else { return };
         let (engine, key) = (Arc::clone(self), key.clone());
         self.spawn(async move {
-            engine.reconcile_to_the_end(key, Reason::Compared).await;
+            engine.reconcile_to_the_end(key, Basis::Compared).await;
             let settings = &engine.settings;
             let at_once = u32::try_from(settings.catch_up_concurrency).unwrap_or(u32::MAX);
             sleep(Duration::from_secs(1) * at_once.max(1) / settings.catch_up_rate.max(1)).await;

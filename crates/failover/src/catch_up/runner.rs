@@ -10,11 +10,12 @@ use object_store::path::Path;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Reason;
+use super::Basis;
 use crate::backend::Backend;
 use crate::engine::Engine;
 use crate::events::Operation;
 use crate::health::Evidence;
+use crate::observe::as_gauge;
 
 /// How long the first requests wait for the journals to be read.
 const LOAD_PATIENCE: Duration = Duration::from_millis(800);
@@ -35,11 +36,6 @@ pub struct CatchUpReport {
     pub removed: u64,
     /// Markers that are still there: a backend is down, or a request may still land.
     pub left: u64,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge: beyond 2^53 the last digits say nothing")]
-fn as_gauge(count: u64) -> f64 {
-    count as f64
 }
 
 impl Engine {
@@ -214,7 +210,7 @@ impl Engine {
                     && (all || self.is_worth_a_look(&known))
                     && self.patience.is_over(key, &known)
             });
-            let work = due.map(|key| self.reconcile_to_the_end(key, Reason::Marked));
+            let work = due.map(|key| self.reconcile_to_the_end(key, Basis::Marked));
             let mut work =
                 stream::iter(work).buffer_unordered(self.settings.catch_up_concurrency.max(1));
             while let Some(done) = work.next().await {

@@ -102,7 +102,6 @@ fn order(key: &Path, state: &State<'_>, known: &[Known]) -> Order {
 
 /// The newest delete that is known, or that must have happened; and whether it was only inferred.
 fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp>, bool) {
-    let all = known;
     let told =
         known.iter().filter(|known| known.marker.delete).map(|known| known.marker.stamp).max();
     // A backend that had confirmed a write, by a marker of its own, and holds nothing now: a later delete was
@@ -141,17 +140,16 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
     // Nor does what a marked backend holds come after the tombstone that its keeper has, whatever it is dated: whoever
     // deleted may have been started again, and dated by a clock that it did not know to be behind. Unless it was
     // written by somebody who knew of that delete: then what emptied the keeper came after both, and told nobody.
-    let buried = known.iter().filter(|known| known.marker.delete && known.marker.acknowledged);
-    let buried = buried.filter(|known| {
-        let keeps = |state: &&State<'_>| known.homes.has(state.at) && lacks_nothing(state);
-        absent.clone().any(|state| keeps(&state))
+    let deletes = known.iter().filter(|delete| delete.marker.delete && delete.marker.acknowledged);
+    let deletes = deletes.filter(|delete| {
+        absent.clone().any(|state| delete.homes.has(state.at) && lacks_nothing(state))
     });
-    let outdated = buried
-        .filter_map(|known| {
-            let state = states.iter().find(|state| known.target == Some(state.at))?;
-            (!knew_of(key, state, known.marker.stamp, all)).then_some(state)
+    let outdated = deletes
+        .filter_map(|delete| {
+            let buried = states.iter().find(|state| delete.target == Some(state.at))?;
+            (!knew_of(key, buried, delete.marker.stamp, known)).then_some(buried)
         })
-        .filter_map(|state| order(key, state, all).0.map(Stamp::next))
+        .filter_map(|state| order(key, state, known).0.map(Stamp::next))
         .max();
     let inferred = inferred.max(outdated);
     match (told, inferred) {

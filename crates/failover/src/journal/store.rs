@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload, Result};
@@ -14,8 +14,9 @@ use super::index::{Keeping, Known, Origin};
 use super::marker::{self, Parsed};
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::CutOff;
+use crate::error::{CutOff, within};
 use crate::events::{Event, Operation};
+use crate::observe::as_gauge;
 
 /// Keys that lie in the bodies of their markers, and have been read: a journal is listed again and again.
 #[derive(Debug, Default)]
@@ -108,6 +109,7 @@ pub(crate) struct Mark<'a> {
     pub(crate) delete: bool,
     pub(crate) stamp: Stamp,
     pub(crate) version: Option<Stamp>,
+    pub(crate) after: Option<Stamp>,
     pub(crate) ambiguous: bool,
     pub(crate) acknowledged: bool,
     pub(crate) confirmed: bool,
@@ -117,19 +119,13 @@ pub(crate) struct Mark<'a> {
 
 impl Engine {
     pub(crate) fn draft(&self, mark: &Mark<'_>, target: usize) -> Draft {
-        let after = self
-            .index
-            .dirt(mark.key)
-            .and_then(|dirt| dirt.newest)
-            .map(|(order, _, _)| order)
-            .filter(|newest| *newest < mark.stamp);
         let marker = Arc::new(Marker {
             target: self.backends[target].id.clone(),
             key: mark.key.clone(),
             delete: mark.delete,
             stamp: mark.stamp,
             version: mark.version,
-            after,
+            after: mark.after,
             ambiguous: mark.ambiguous,
             acknowledged: mark.acknowledged,
             confirmed: mark.confirmed,
@@ -199,7 +195,12 @@ impl Engine {
     /// Enters a marker that this process wrote.
     pub(crate) fn enter(&self, draft: &Draft, origin: Origin) {
         self.index.add(draft.known(origin));
-        self.observers.markers.set(as_gauge(self.index.len()));
+        self.count_markers();
+    }
+
+    fn count_markers(&self) {
+        let markers = u64::try_from(self.index.len()).unwrap_or(u64::MAX);
+        self.observers.markers.set(as_gauge(markers));
     }
 
     /// Removes a marker from all its homes and from the index. A home that cannot be reached keeps it, and is not asked
@@ -232,7 +233,7 @@ impl Engine {
         if gone {
             self.depart(known);
             self.index.remove(&known.marker.key, &known.path);
-            self.observers.markers.set(as_gauge(self.index.len()));
+            self.count_markers();
             self.observers.tell(|| Event::MarkerRemoved {
                 target: known.marker.target.clone(),
                 key: known.marker.key.clone(),
@@ -256,11 +257,8 @@ impl Engine {
         let mut names = std::collections::BTreeSet::new();
         let mut unread = Vec::new();
         let mut listing = backend.store.list(Some(&folder));
-        loop {
-            let next = timeout(self.settings.stall_deadline, listing.next()).await;
-            let next = next.map_err(|_| CutOff(self.settings.stall_deadline).into_error());
-            let Some(object) = next? else { break };
-            let path = object?.location;
+        while let Some(object) = within(self.settings.stall_deadline, listing.try_next()).await? {
+            let path = object.location;
             match Marker::parse(&path) {
                 Parsed::Whole(marker) => self.found(marker, path.clone(), home),
                 Parsed::KeyInBody(marker) => match self.long_keys.known(&path) {
@@ -277,7 +275,7 @@ impl Engine {
             self.depart(known);
         }
         self.long_keys.retain(|marker, key| self.index.has(key, marker));
-        self.observers.markers.set(as_gauge(self.index.len()));
+        self.count_markers();
         let markers = u64::try_from(names.len()).unwrap_or(u64::MAX);
         let all = self.backends.iter().filter(|other| other.at != home);
         if all
@@ -336,8 +334,4 @@ impl Engine {
             added: Instant::now(),
         });
     }
-}
-
-fn as_gauge(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

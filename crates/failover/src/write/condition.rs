@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, Result, UpdateVersion};
 
 use super::conditional::head;
-use crate::catch_up::{self, Urgency};
+use crate::catch_up::{Basis, Urgency};
 use crate::engine::Engine;
 use crate::error::{FailoverError, Reason, within};
 use crate::etag;
@@ -90,7 +90,7 @@ impl Engine {
         let joined = !self.backends[at].seeded.load(Ordering::Acquire);
         let here = match here {
             None if joined => {
-                self.reconcile(key, Urgency::Now(at), catch_up::Reason::Compared).await;
+                self.reconcile(key, Urgency::Now(at), Basis::Compared).await;
                 self.held(at, key).await?
             }
             here => here,

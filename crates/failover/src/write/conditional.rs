@@ -16,7 +16,7 @@ use super::{Done, Write};
 use crate::backend::Mask;
 use crate::catch_up::copying::ONE_PUT;
 use crate::catch_up::verdict::State;
-use crate::catch_up::{self, Urgency, holds_marked, newest_acknowledged};
+use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
@@ -135,7 +135,7 @@ impl Engine {
                 return undecidable("another backend's journal has not been read yet");
             }
         }
-        if !self.await_legs(key, Mask::only(at), ends).await {
+        if !self.await_legs_of(key, Mask::only(at), ends).await {
             return undecidable("an earlier write of the key is still under way to it");
         }
         if self.index.dirt(key).is_none() {
@@ -204,7 +204,7 @@ impl Engine {
                 return None;
             }
             if let Some(exists) =
-                self.reconcile(key, Urgency::Now(at), catch_up::Reason::Marked).await.exists_at(at)
+                self.reconcile(key, Urgency::Now(at), Basis::Marked).await.exists_at(at)
             {
                 return Some(exists);
             }
@@ -225,6 +225,7 @@ impl Engine {
         {
             self.follow(&write.key, tag.stamp);
             write.stamp = self.stamp(&write.key);
+            write.after = self.known_before(&write.key, write.stamp);
             let checksum = tag_of(body).and_then(|tag| tag.checksum);
             VersionTag::new(write.stamp, &write.key, checksum).write(&mut body.options.attributes);
         }
@@ -259,7 +260,7 @@ impl Engine {
                 Err(_) => CutOff(began.elapsed()).into_error(),
             };
             let verdict = self.judge(at, write.operation, &error).await;
-            let outcome = if verdict.is_fault() { Outcome::Failed } else { Outcome::Refused };
+            let outcome = Outcome::of(&verdict);
             self.observers.answered(at, &backend.id, write.operation, began.elapsed(), outcome);
             open += u32::from(verdict.effect == Effect::Unknown);
             let may_land = open > 0;

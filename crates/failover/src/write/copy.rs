@@ -126,8 +126,10 @@ impl Engine {
             }
             .boxed()
         });
+        let stamp = self.stamp(to);
         self.fan_out(Write {
-            stamp: self.stamp(to),
+            stamp,
+            after: self.known_before(to, stamp),
             key: to.clone(),
             operation: Operation::Copy,
             delete: false,

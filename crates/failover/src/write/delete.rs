@@ -91,8 +91,10 @@ impl Engine {
 }
 
 fn deletion(engine: &Engine, key: Path, send: leg::Send, until: Instant) -> Write {
+    let stamp = engine.stamp(&key);
     Write {
-        stamp: engine.stamp(&key),
+        stamp,
+        after: engine.known_before(&key, stamp),
         key,
         operation: Operation::Delete,
         delete: true,

@@ -12,7 +12,6 @@ pub(crate) mod put;
 pub(crate) mod spoilt;
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +44,9 @@ pub(crate) struct Write {
     pub(crate) stamp: Stamp,
     /// What the copies carry, where that is another stamp.
     pub(crate) version: Option<Stamp>,
+    /// The newest write that was known when this one was dated. What was heard of since is a competitor, although the markers
+    /// are only written then.
+    pub(crate) after: Option<Stamp>,
     /// Backends that cannot take part, and get a marker as if they were down.
     pub(crate) without: Mask,
     /// Backends where a request of this write may still land although they are out.
@@ -120,6 +122,7 @@ impl Write {
             delete: self.delete,
             stamp: self.stamp,
             version: self.version,
+            after: self.after,
             ambiguous: false,
             acknowledged: true,
             confirmed: true,
@@ -164,19 +167,12 @@ impl Engine {
     }
 
     /// Waits until earlier writes of a key by this process have ended at these backends. False if they have not by `until`.
-    pub(crate) async fn await_legs(&self, key: &Path, at: Mask, until: Instant) -> bool {
-        loop {
-            let mut ended = pin!(self.leg_ended.notified());
-            // Registered before the look, so that no end is missed between the two.
-            ended.as_mut().enable();
+    pub(crate) async fn await_legs_of(&self, key: &Path, at: Mask, until: Instant) -> bool {
+        let idle = || {
             let busy = self.index.dirt(key).map_or(Mask::NONE, |dirt| dirt.busy);
-            if !at.iter().any(|at| busy.has(at)) {
-                return true;
-            }
-            if timeout_at(until, ended).await.is_err() {
-                return false;
-            }
-        }
+            !at.iter().any(|at| busy.has(at))
+        };
+        self.await_legs(until, idle).await
     }
 
     /// What a body of so many bytes adds to a bound.
@@ -197,7 +193,7 @@ impl Engine {
         if send.is_empty() && decided.is_empty() {
             // All of them are busy with an earlier write of the key.
             let all = self.all().without(write.without);
-            if all.is_empty() || !self.await_legs(&write.key, all, until).await {
+            if all.is_empty() || !self.await_legs_of(&write.key, all, until).await {
                 return Err(self.nobody(&write));
             }
             send = all;
@@ -229,7 +225,7 @@ impl Engine {
         // They were left out because an earlier write of the key is on its way there; now they are needed.
         let spare = self.in_use().without(write.without).without(send).without(decided);
         let wanted = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
-        if wanted && !spare.is_empty() && self.await_legs(&write.key, spare, until).await {
+        if wanted && !spare.is_empty() && self.await_legs_of(&write.key, spare, until).await {
             send |= spare;
             legs = spare.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
             self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;

@@ -21,7 +21,7 @@ use super::put::stamped;
 use super::{Write, leg};
 use crate::backend::Mask;
 use crate::body::cut_short;
-use crate::catch_up::copying::PART;
+use crate::catch_up::copying::{PART, Parts};
 use crate::engine::{Engine, Task};
 use crate::error::{FailoverError, Reason, within};
 use crate::etag::label;
@@ -109,7 +109,7 @@ impl Engine {
                     }
                     Some((at, Err(cause))) => {
                         let verdict = self.judge(at, Operation::Multipart, &cause).await;
-                        let outcome = if verdict.is_fault() { Outcome::Failed } else { Outcome::Refused };
+                        let outcome = Outcome::of(&verdict);
                         let (id, took) = (&self.backends[at].id, began.elapsed());
                         self.observers.answered(at, id, Operation::Multipart, took, outcome);
                         error = error.failed(&self.backends[at].id, &cause);
@@ -161,26 +161,21 @@ impl Engine {
             let limits = self.backends[*at].store.capabilities().parts;
             part = part.max(limits.part_size_for(size, PART).unwrap_or(PART));
         }
-        let part = usize::try_from(part).unwrap_or(usize::MAX);
-        let (mut pending, mut held, mut total) = (Vec::new(), 0, 0);
+        let mut parts = Parts::of(usize::try_from(part).unwrap_or(usize::MAX));
         loop {
             // The reader bounds its own silence, and goes on elsewhere first.
-            let mut piece = body.try_next().await?.unwrap_or_default();
+            let piece = body.try_next().await?.unwrap_or_default();
             let over = piece.is_empty();
-            total += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            if over && total != size {
+            parts.add(piece);
+            if over && parts.total() != size {
                 return Err(cut_short());
             }
-            while held + piece.len() >= part || (over && held > 0) {
-                pending.push(piece.split_to(piece.len().min(part - held)));
-                held = 0;
-                upload.put_part(pending.drain(..).collect()).await?;
+            while let Some(part) = parts.next(over) {
+                upload.put_part(part).await?;
             }
             if over {
                 return Ok(());
             }
-            held += piece.len();
-            pending.push(piece);
         }
     }
 
@@ -401,10 +396,12 @@ impl Engine {
             }
             .boxed()
         });
+        // Orders after everything that was written to the key since the upload began.
+        let stamp = self.stamp(&key);
         let done = self
             .fan_out(Write {
-                // Orders after everything that was written to the key since the upload began.
-                stamp: self.stamp(&key),
+                stamp,
+                after: self.known_before(&key, stamp),
                 key: key.clone(),
                 operation: Operation::Multipart,
                 delete: false,

@@ -93,7 +93,8 @@ impl Engine {
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutOptions { attributes, ..options };
         let body = Body { payload, options };
-        let write = write_of(key, stamp, (size, until), memory, body.clone());
+        let after = self.known_before(&key, stamp);
+        let write = write_of(key, (stamp, after), (size, until), memory, body.clone());
         let done = match mode {
             PutMode::Overwrite => self.fan_out(write).await,
             mode => self.put_on_condition(write, body, mode).await,
@@ -142,7 +143,7 @@ impl Body {
 
 fn write_of(
     key: Path,
-    stamp: Stamp,
+    (stamp, after): (Stamp, Option<Stamp>),
     (size, until): (u64, Instant),
     memory: Option<OwnedSemaphorePermit>,
     body: Body,
@@ -157,6 +158,7 @@ fn write_of(
         delete: false,
         stamp,
         version: None,
+        after,
         without: Mask::NONE,
         may_land: Mask::NONE,
         decided: Vec::new(),
