@@ -7,11 +7,10 @@ use lifeboat_benches::{Operation, Pair, paired};
 use lifeboat_core::BlobStore;
 use lifeboat_testkit::servers::Server;
 use lifeboat_testkit::{ServerKind, bed};
-use tokio::runtime::Builder;
 
 use crate::site::{Site, Sites, connect, failover};
 use crate::work::{Store, What, Work, bare, doubled, prepare};
-use crate::{Options, runtime};
+use crate::{Options, client, runtime};
 
 /// The object that is small.
 pub(crate) const SMALL: usize = 1 << 10;
@@ -48,8 +47,7 @@ fn report(name: &str, Pair { first, second, ratio: [low, median, high] }: Pair, 
 
 /// On one thread, over stores in memory: what the code itself costs.
 pub(crate) fn memory(options: &Options) {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    client().block_on(async {
         for what in IN_MEMORY {
             let name = format!("memory/{what}");
             if !options.wants(&name) {
@@ -68,7 +66,7 @@ pub(crate) fn memory(options: &Options) {
 /// Over loopback: both sides use the same backend of ours.
 pub(crate) fn s3(options: &Options) {
     if WIRE.iter().any(|wire| options.wants(&wire.name("s3"))) {
-        let (servers, client) = (runtime(1), runtime(1));
+        let (servers, client) = (runtime(1), client());
         let sites = Sites::start(&servers);
         let [first, second] = [&sites.primary, &sites.replica].map(Site::direct);
         client.block_on(on_the_wire(options, "s3", first, second));
@@ -81,7 +79,7 @@ pub(crate) fn seaweedfs(options: &Options) {
     if !WIRE.iter().any(|wire| options.wants(&wire.name(NAME))) {
         return;
     }
-    let client = runtime(1);
+    let client = client();
     client.block_on(async {
         let server = Server::start(ServerKind::SeaweedFs).await.unwrap();
         let endpoint = server.endpoint().clone();

@@ -39,6 +39,12 @@ fn runtime(threads: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap()
 }
 
+/// A runtime for what is measured: on the thread that drives its sockets, as a task of a server is. A `block_on` beside worker
+/// threads would measure how threads wake each other.
+fn client() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
 fn main() {
     if let Some(task) = instructions::task() {
         return task.run();

@@ -90,11 +90,11 @@ impl FromStr for Stamp {
 }
 
 fn hexadecimal(text: &str) -> Result<u64, NotAStamp> {
-    let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if !plain {
+    if text.len() != 16 {
         return Err(NotAStamp);
     }
-    u64::from_str_radix(text, 16).map_err(|_| NotAStamp)
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(u64::from).ok_or(NotAStamp);
+    text.bytes().try_fold(0, |number, byte| Ok(number << 4 | digit(byte)?))
 }
 
 /// What an object carries to say which version of which key it is.

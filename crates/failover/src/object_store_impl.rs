@@ -97,7 +97,8 @@ impl ObjectStore for Failover {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let engine = self.awake().await;
-        let operation = if options.head { Operation::Head } else { Operation::Get };
+        let head = options.head;
+        let operation = if head { Operation::Head } else { Operation::Get };
         let span = span(operation, Some(location));
         let served = engine.get_raw(location, options).instrument(span).await?;
         engine.read_through(location, served.missed);
@@ -108,7 +109,9 @@ impl ObjectStore for Failover {
             engine.follow(location, tag.stamp);
         }
         // Guarded before labels go on: the guard speaks to the backend in its own words.
-        let mut result = body::guard(engine, location, served.at, tag, result);
+        if !head {
+            result = body::guard(engine, location, served.at, tag, result);
+        }
         if !backend.is_first() {
             result.meta.e_tag = label(&backend.id, false, result.meta.e_tag.take());
             result.meta.version = label(&backend.id, false, result.meta.version.take());

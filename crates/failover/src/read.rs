@@ -3,6 +3,8 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -24,7 +26,6 @@ use crate::journal::index::{Dirt, Known};
 use crate::latency::{ReadKind, SMALL};
 use crate::observe::{BACKEND, Outcome};
 use crate::settings::StaleReads;
-use std::sync::atomic::Ordering;
 
 /// A result, and who gave it.
 #[derive(Debug)]
@@ -147,7 +148,7 @@ impl Engine {
         let call = |backend: &Backend| {
             // Both borrow from outside of the attempt: nothing is copied unless an `ETag` must lose its label.
             let own = own_options(backend, &options);
-            let store = std::sync::Arc::clone(&backend.store);
+            let store = Arc::clone(&backend.store);
             async move { store.get_opts(key, own).await }
         };
         // Until every journal has been read, all that answer are asked which version they have.
@@ -158,22 +159,23 @@ impl Engine {
             None => holders,
         };
         if !self.unread_journals().is_empty()
-            && let Some(holders) = self.latest_of_all(key).await.map(own)
+            && let Some(holders) = self.latest_of_all(key).boxed().await.map(own)
             && !holders.is_empty()
         {
-            return self.read(operation, kind, Some(key), latest(holders), &call).await;
+            // Boxed, as below: what is hardly ever needed does not make every read's future larger.
+            return self.read(operation, kind, Some(key), latest(holders), &call).boxed().await;
         }
         let mut choice = Choice::among(only.map_or_else(|| self.all(), Mask::only));
         // A version that is asked for by name is the right one, however old it is.
         choice.trusted = options.version.is_some();
         match self.read(operation, kind, Some(key), choice, &call).await {
-            Err(error) if is_stale(&error) => match self.latest_of_all(key).await {
+            Err(error) if is_stale(&error) => match self.latest_of_all(key).boxed().await {
                 Some(holders) if holders.is_empty() => Err(Error::NotFound {
                     path: key.to_string(),
                     source: "it is deleted, and a backend has yet to hear of it".into(),
                 }),
                 Some(holders) if !own(holders).is_empty() => {
-                    self.read(operation, kind, Some(key), latest(own(holders)), &call).await
+                    self.read(operation, kind, Some(key), latest(own(holders)), &call).boxed().await
                 }
                 _ => Err(error),
             },
@@ -309,7 +311,7 @@ impl Race<'_> {
     /// The best backend that has not been asked.
     fn pick(&self) -> Option<(usize, Standing)> {
         let backends = self.engine.backends.iter();
-        let worth = |backend: &&std::sync::Arc<Backend>| {
+        let worth = |backend: &&Arc<Backend>| {
             let dirt = self.dirt.as_ref();
             let suspect = backend.state() == HealthState::Suspect;
             let standing = match () {
@@ -488,10 +490,12 @@ impl Race<'_> {
                     backend.in_time();
                 }
                 backend.latencies.record(self.kind, took);
-                if let Some(buried) = self.buried(result.tag()) {
+                // Read only where something is known of the key that it is compared with.
+                let tag = self.dirt.as_ref().and_then(|_| result.tag());
+                if let Some(buried) = self.buried(tag) {
                     return self.missing(lap, buried);
                 }
-                let accepted = self.accept(lap, result, older);
+                let accepted = self.accept(lap, tag, result, older);
                 if accepted.is_some() {
                     self.won(lap);
                 }
@@ -499,7 +503,7 @@ impl Race<'_> {
             }
             Err(error) => error,
         };
-        let verdict = self.engine.judge(lap.at, self.operation, &error).await;
+        let verdict = self.engine.judge(lap.at, self.operation, &error).boxed().await;
         let took = lap.began.elapsed();
         let observers = &self.engine.observers;
         observers.answered(lap.at, &backend.id, self.operation, took, Outcome::of(&verdict));
@@ -550,13 +554,13 @@ impl Race<'_> {
     }
 
     /// What was read, if it is the latest version; otherwise it is laid aside, in case nobody has that.
-    fn accept<T: Versioned>(
+    fn accept<T>(
         &mut self,
         lap: Lap,
+        tag: Option<VersionTag>,
         result: T,
         older: &mut Option<Served<T>>,
     ) -> Option<Result<Served<T>>> {
-        let tag = result.tag();
         let dirty = self
             .dirt
             .as_ref()
