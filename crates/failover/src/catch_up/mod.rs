@@ -265,7 +265,8 @@ impl Engine {
             delete: true,
             stamp,
             version: None,
-            after: self.known_before(key, stamp),
+            // What its writer knew is not known here.
+            after: None,
             ambiguous: true,
             acknowledged: false,
             confirmed: false,
@@ -359,7 +360,8 @@ impl Engine {
             delete: winner.is_none(),
             stamp,
             version: tag.map(|tag| tag.stamp).filter(|version| *version != stamp),
-            after: self.known_before(key, stamp),
+            // What its writer knew is not known here.
+            after: None,
             ambiguous: true,
             acknowledged: false,
             confirmed: false,

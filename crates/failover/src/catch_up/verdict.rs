@@ -244,17 +244,34 @@ fn is_conflict(
         return true;
     }
     let Some(winning) = winning else { return true };
-    let marks = known.iter().map(|known| &known.marker);
-    let competing = marks
-        .clone()
+    let competing = known
+        .iter()
+        .map(|known| &known.marker)
         .filter(|marker| {
             !marker.delete && marker.version_stamp() == tag.stamp && marker.acknowledged
         })
         .any(|marker| marker.stamp.writer() != winning.writer());
-    let superseded = marks
-        .filter(|marker| marker.stamp == winning)
-        .any(|marker| marker.after.is_some_and(|after| after >= tag.stamp));
-    competing && !superseded
+    competing && !succeeds(winning, tag.stamp, known)
+}
+
+/// Whether whoever made the write `winning` knew of a version: the markers say, one after the other, which write each came
+/// after. That its stamp is higher says nothing: another's clock may be far ahead, and both written at the same time.
+fn succeeds(winning: Stamp, version: Stamp, known: &[Known]) -> bool {
+    let mut reached = winning;
+    loop {
+        let marks = known.iter().map(|known| &known.marker);
+        let mut reaching = marks.clone().filter(|marker| marker.stamp == reached);
+        if reaching.clone().any(|marker| marker.follows(version)) {
+            return true;
+        }
+        // A marker only names what came before it: this ends.
+        let before = reaching.find_map(|marker| marker.after).filter(|before| *before < reached);
+        let Some(before) = before else { return false };
+        if marks.clone().any(|mark| mark.stamp == before && mark.version_stamp() == version) {
+            return true;
+        }
+        reached = before;
+    }
 }
 
 #[cfg(test)]

@@ -134,3 +134,27 @@ fn what_lies_where_the_key_was_deleted_is_kept() {
         assert_eq!((found.winner, found.conflicts), (None, vec![0]), "confirmed: {confirmed}");
     }
 }
+
+/// Of two processes that did not hear of each other one has a clock far ahead. Seeds 2031 and 13682, among others.
+#[test]
+fn loser_is_kept_unless_the_markers_lead_from_the_winner_to_it() {
+    // By another writer, seconds ago, or what feels like it to that one.
+    let (elsewhere, other) = (Stamp::new(5 << 16, 2), Stamp::new(3 << 16, 2));
+    let mut loser = object(0);
+    loser.1 = Some(VersionTag::new(elsewhere, &key(), None));
+    let seen = [Some(object(9)), Some(loser)];
+    let lost = marker(0, 5, |marker| marker.stamp = elsewhere);
+    let conflicts = |after, between: Option<Stamp>| {
+        let mut known = vec![lost.clone(), marker(1, 9, |marker| marker.after = Some(after))];
+        known.extend(between.map(|after| marker(1, 8, |marker| marker.after = Some(after))));
+        let found = judged(&seen, &known);
+        assert_eq!((found.winner, found.lagging), (Some(0), vec![1]));
+        found.conflicts
+    };
+    assert_eq!(conflicts(stamp(8), None), [1], "its clock is ahead, that is all");
+    assert_eq!(conflicts(stamp(8), Some(other)), [1], "it knew of an earlier one only");
+    assert_eq!(conflicts(elsewhere, None), [0; 0], "it came after it");
+    assert_eq!(conflicts(stamp(8), Some(elsewhere)), [0; 0], "it came after one that did");
+    let later = Stamp::new(6 << 16, 2);
+    assert_eq!(conflicts(later, None), [0; 0], "it knew of a later one of the same writer");
+}

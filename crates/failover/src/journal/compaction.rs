@@ -149,7 +149,7 @@ fn says_as_much(cover: &Known, known: &Known) -> bool {
         && (!old.ambiguous || known.landed)
         && old.acknowledged
         && known.homes.without(cover.homes).is_empty()
-        && new.after.is_some_and(|after| after >= old.stamp)
+        && new.follows(old.stamp)
         && (new.confirmed || new.delete || !old.confirmed)
 }
 

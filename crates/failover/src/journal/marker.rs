@@ -76,6 +76,14 @@ impl Marker {
         self.version.unwrap_or(self.stamp)
     }
 
+    /// Whether its writer knew of an earlier write: that is the one it came after, or an earlier one of the same writer, whose
+    /// writes of a key are in order.
+    pub(crate) fn follows(&self, earlier: Stamp) -> bool {
+        self.after.is_some_and(|after| {
+            after == earlier || (after.writer() == earlier.writer() && after > earlier)
+        })
+    }
+
     /// The marker's name.
     pub(crate) fn path(&self) -> Path {
         let encoded = encode(self.key.as_ref());
