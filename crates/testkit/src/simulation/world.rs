@@ -142,17 +142,19 @@ impl World {
     ) -> bool {
         let another =
             |client: Option<u64>| client.is_some_and(|client| process_of(client) != process);
-        let state_of = |change: &super::Applied| change.now.as_deref().and_then(value_of);
         let last = |log: &[super::Applied], until: u64| {
-            log.iter()
-                .rev()
-                .find(|change| change.key == *key && change.at <= until)
-                .and_then(state_of)
+            log.iter().rev().find(|change| change.key == *key && change.at <= until).cloned()
+        };
+        let state_of = |change: Option<super::Applied>| {
+            change.and_then(|change| change.now).as_deref().and_then(value_of)
         };
         self.backends.iter().enumerate().any(|(at, backend)| {
             let elsewhere = |until: u64| -> Vec<Option<Value>> {
                 let others = self.backends.iter().enumerate().filter(|(other, _)| *other != at);
-                others.map(|(_, other)| other.with_log(|log| last(log, until))).collect()
+                let changes = others.map(|(_, other)| other.with_log(|log| last(log, until)));
+                // What was there before is another version, even if its bytes are the same.
+                let older = |change: &super::Applied| change.sent < since && change.now.is_some();
+                changes.filter(|change| !change.as_ref().is_some_and(older)).map(state_of).collect()
             };
             backend.with_log(|log| {
                 let changes = log.iter().enumerate().filter(|(_, change)| change.key == *key);
@@ -162,7 +164,7 @@ impl World {
                 });
                 // Even if it brings the same bytes: they are an older version.
                 late.into_iter().any(|(place, change)| {
-                    let replaced = last(&log[..place], change.at);
+                    let replaced = state_of(last(&log[..place], change.at));
                     let elsewhere = elsewhere(change.at);
                     let alone = states.contains(&replaced) && !elsewhere.contains(&replaced);
                     alone || !elsewhere.iter().any(|there| states.contains(there))
