@@ -14,7 +14,7 @@ use object_store::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::found::missed_by_the_third;
-use crate::lab::{CONFLICTS, Lab, Process, key};
+use crate::lab::{CONFLICTS, JOURNAL, Lab, Process, key};
 
 async fn create(process: &Process, key: &Path) -> object_store::Result<()> {
     process.store.put_opts(key, "new".into(), PutMode::Create.into()).await.map(drop)
@@ -118,7 +118,7 @@ async fn failed_write_whose_marker_may_still_land_does_not_say_that_nothing_happ
     // The delete is refused; its marker is on its way for longer than anybody waits.
     process.strike(1, &[Operation::Delete], &key(), Strike::Fail(Failure::Refused));
     let late = Rule::new(Strike::FailLate(Failure::Reset, Duration::from_secs(30)));
-    process.ways[1].add(late.on(Operation::PUTS).prefix(crate::lab::JOURNAL));
+    process.ways[1].add(late.on(Operation::PUTS).prefix(JOURNAL));
     let error = process.delete(&key()).await.unwrap().unwrap_err();
     let effect = FailoverError::find(&error).map(FailoverError::effect);
     assert_eq!(effect, Some(Effect::Unknown), "{error}");
@@ -342,7 +342,7 @@ async fn markers_whose_key_lies_in_their_body_are_read_once() {
     let bodies = Gate::new();
     bodies.open();
     let count = Rule::new(Strike::Hold(bodies.clone())).on(&[Operation::Get]);
-    reader.ways[1].add(count.prefix(crate::lab::JOURNAL));
+    reader.ways[1].add(count.prefix(JOURNAL));
     reader.store.loaded().await;
     sleep(lab.settings.journal_poll * 20).await;
     assert_eq!(bodies.count(), 1);
@@ -471,4 +471,33 @@ async fn write_that_heard_of_another_while_it_was_under_way_has_not_replaced_it_
     earlier.recover(1).await;
     lab.expect_everywhere(&[&earlier, &later], &key(), Some("two")).await;
     assert!(lab.kept().contains(&"one".to_owned()), "{:?}", lab.kept());
+}
+
+/// Connections that a server has closed are found out one after the other: three tries took a millisecond.
+#[tokio::test(start_paused = true)]
+async fn marker_is_tried_again_until_the_time_of_its_write_is_over() {
+    let lab = Lab::new(2);
+    let process = with_the_first_known_to_be_down(&lab).await;
+    let closed = Rule::new(Strike::Fail(Failure::Reset)).on(Operation::PUTS).prefix(JOURNAL);
+    process.ways[1].add(closed.times(7));
+    process.must_put(&key(), "new").await;
+    process.recover(0).await;
+    lab.expect_everywhere(&[&process], &key(), Some("new")).await;
+}
+
+/// Seeds 30124 and 34014.
+#[tokio::test(start_paused = true)]
+async fn write_goes_to_whoever_was_busy_when_those_who_have_it_take_no_markers() {
+    let mut lab = Lab::new(2);
+    lab.settings.slow_after = Duration::ZERO;
+    let process = lab.process(1);
+    process.store.loaded().await;
+    process.strike(1, Operation::PUTS, &key(), Strike::Delay(Duration::from_secs(1)));
+    process.must_put(&key(), "old").await;
+    assert_eq!(lab.at(1, &key()), None, "still on its way");
+    let denied = Rule::new(Strike::Fail(Failure::Denied)).on(Operation::PUTS).prefix(JOURNAL);
+    process.ways[0].add(denied);
+    process.must_put(&key(), "new").await;
+    process.clear(0);
+    lab.expect_everywhere(&[&process], &key(), Some("new")).await;
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::{TryStreamExt, stream};
 use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload, Result};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Marker;
 use super::index::{Keeping, Known, Origin};
@@ -41,7 +42,12 @@ impl LongKeys {
 }
 
 /// Attempts to write a marker at one home.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 3;
+/// Pause before a marker is tried again, the first one. Connections that a server has closed come in numbers: three of them are
+/// found out within a millisecond.
+const MARKER_PAUSE: Duration = Duration::from_millis(10);
+/// And the longest one.
+const LONGEST_MARKER_PAUSE: Duration = Duration::from_millis(320);
 /// Markers read at once, for those whose key lies in the body.
 const BODIES: usize = 16;
 
@@ -136,11 +142,13 @@ impl Engine {
         Draft { path, marker, target, homes, doubtful, meanwhile: Keeping::Memory }
     }
 
-    /// Makes a marker durable at one home, trying again after faults until `until`.
+    /// Makes a marker durable at one home, trying again after faults until `until`, or until the home is known to be down:
+    /// what depends on it is an acknowledgement.
     pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> Kept {
         let backend = &self.backends[home];
         let mut failed = Kept::No;
-        for _ in 0..ATTEMPTS {
+        let mut pause = MARKER_PAUSE;
+        for attempt in 1_u32.. {
             let body = PutPayload::from(draft.marker.body());
             let put = backend.store.put(&draft.path, body);
             let bound = until.min(Instant::now() + self.settings.attempt_deadline);
@@ -170,9 +178,12 @@ impl Engine {
                     self.judge(home, Operation::Journal, &late).await;
                 }
             }
-            if Instant::now() >= until {
+            let down = attempt >= ATTEMPTS && !backend.is_in_use();
+            if down || Instant::now() + pause >= until {
                 break;
             }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_MARKER_PAUSE);
         }
         failed
     }

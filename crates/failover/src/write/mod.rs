@@ -337,20 +337,24 @@ impl Engine {
             match self.settle_write(&write, &mut tally, &beside, pending, until).await {
                 Ok(settled) => break settled,
                 Err(Unsettled::Failed(error)) => return Err(error),
-                // Those who have it take no markers; others may do both.
-                Err(Unsettled::Unrecorded(_, drafts))
-                    if !legs.is_empty() && Instant::now() < until =>
-                {
-                    let durable = drafts.iter().filter(|draft| !draft.homes.is_empty());
-                    durable.for_each(|draft| self.enter(draft, Origin::Ended));
-                    while let Ok(Some(leg)) = timeout_at(until, legs.next()).await {
-                        tally.take(leg);
-                    }
-                    if legs.is_empty() {
-                        pending = Mask::NONE;
-                    }
-                }
+                // Those who have it take no markers; others may do both: who has been sent it, then who was left out.
                 Err(Unsettled::Unrecorded(error, drafts)) => {
+                    if legs.is_empty() {
+                        let spare = self.spare(&write, &tally, until).await;
+                        let enough = Arc::new(Flag::default());
+                        legs =
+                            spare.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
+                        pending |= spare;
+                    }
+                    if !legs.is_empty() && Instant::now() < until {
+                        let durable = drafts.iter().filter(|draft| !draft.homes.is_empty());
+                        durable.for_each(|draft| self.enter(draft, Origin::Ended));
+                        while let Ok(Some(leg)) = timeout_at(until, legs.next()).await {
+                            tally.take(leg);
+                        }
+                        pending = pending.without(tally.answered());
+                        continue;
+                    }
                     for draft in &drafts {
                         let running = pending.has(draft.target);
                         self.enter(draft, if running { Origin::Running } else { Origin::Ended });
@@ -382,6 +386,13 @@ impl Engine {
         let (at, result) = tally.confirmed.swap_remove(0);
         Span::current().record(BACKEND, &*self.backends[at].id);
         Ok(Done { at, result })
+    }
+
+    /// Backends that a write was not sent to because an earlier one of its key was on its way there, when that has ended.
+    async fn spare(&self, write: &Write, tally: &Tally, until: Instant) -> Mask {
+        let spare = self.in_use().without(write.without).without(tally.answered());
+        let free = !spare.is_empty() && self.await_legs_of(&write.key, spare, until).await;
+        if free { spare } else { Mask::NONE }
     }
 
     /// Makes a write durable with its markers, if enough backends have it: those, and the markers.
@@ -476,8 +487,11 @@ impl Engine {
             let bound = until.max(Instant::now() + self.settings.attempt_deadline);
             let homes = confirmed.without(lost);
             if homes.len() < self.settings.min_copies {
-                let error =
+                let mut error =
                     FailoverError::new(Reason::NotRecorded, Some(&write.key), Effect::Unknown);
+                for home in lost.iter() {
+                    error = error.answered(&self.backends[home].id, "has it, and takes no marker");
+                }
                 let spare = beside.into_iter().filter(|spare| {
                     !spare.homes.is_empty() && !drafts.iter().any(|draft| draft.path == spare.path)
                 });
