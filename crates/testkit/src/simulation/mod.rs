@@ -93,7 +93,7 @@
 //!   request of before still changes, but that mending makes the backends equal.
 //! - **What someone wrote behind our back** (clocks are right to the second then) must be there in the end, or be kept as
 //!   the loser of a conflict, or have been overwritten at its backend by a write that came later, or, where conditions
-//!   are not enforced, by a request that was sent before its sender could know. Reads of such a key are not checked.
+//!   are not enforced, or by a delete, which bears none, by a request that was sent before its sender could know. Reads of such a key are not checked.
 //! - **A read that may be stale** ([`Variant::stale`]) may see anything that its key ever held, or that it was not there yet,
 //!   while some backend is away from its process or has been within [`Profile::grace`]. What is copied then is as old.
 //! - **What was there before a backend joined**, and nobody wrote since, need not come to it by catching up, only by mending.

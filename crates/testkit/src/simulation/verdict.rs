@@ -379,8 +379,8 @@ fn judge_foreign(
         };
         // One stranger may overwrite another.
         let stranger = successor.is_some_and(|value| (FOREIGN..EARLIER).contains(&value));
-        // Without conditions nothing stops a request whose last look was answered just before.
-        let under_way = next.sent <= at + blind(world, *backend, false);
+        // Without conditions nothing stops a request whose last look was answered just before; a delete bears none anywhere.
+        let under_way = next.sent <= at + blind(world, *backend, next.now.is_none());
         if !stranger && !under_way && !writes.iter().any(after) {
             wrong.push(format!(
                 "someone else's {value} of {key} on backend {backend} was overwritten with \
