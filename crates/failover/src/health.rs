@@ -130,6 +130,11 @@ impl Health {
         self.state
     }
 
+    /// When it came back from its last absence.
+    pub(crate) fn returned_at(&self) -> Option<Instant> {
+        self.returned_at
+    }
+
     /// Whether it has returned, but reads do not prefer it yet.
     pub(crate) fn is_settling(&self) -> bool {
         self.state == HealthState::Suspect && self.returned_at.is_some()

@@ -475,7 +475,7 @@ async fn write_that_heard_of_another_while_it_was_under_way_has_not_replaced_it_
 
 /// Connections that a server has closed are found out one after the other: three tries took a millisecond.
 #[tokio::test(start_paused = true)]
-async fn marker_is_tried_again_until_the_time_of_its_write_is_over() {
+async fn marker_survives_a_row_of_closed_connections() {
     let lab = Lab::new(2);
     let process = with_the_first_known_to_be_down(&lab).await;
     let closed = Rule::new(Strike::Fail(Failure::Reset)).on(Operation::PUTS).prefix(JOURNAL);
@@ -500,4 +500,40 @@ async fn write_goes_to_whoever_was_busy_when_those_who_have_it_take_no_markers()
     process.must_put(&key(), "new").await;
     process.clear(0);
     lab.expect_everywhere(&[&process], &key(), Some("new")).await;
+}
+
+/// Seed 31797.
+#[tokio::test(start_paused = true)]
+async fn deleted_key_stays_deleted_where_nobody_could_hear_of_what_it_was_marked_with() {
+    let lab = Lab::without_conditions(2);
+    let writer = lab.process(1);
+    writer.refuse(0);
+    writer.must_put(&key(), "old").await;
+    writer.spawner.crash();
+    // One knows of the marker, and has nobody to copy from when the first backend is there again.
+    let knowing = lab.process(2);
+    knowing.refuse(0);
+    knowing.store.loaded().await;
+    knowing.refuse(1);
+    knowing.clear(0);
+    for _ in 0..20 {
+        let _ = knowing.store.head(&Path::from("nothing")).await;
+        sleep(Duration::from_millis(500)).await;
+    }
+    // The other cannot know of it, and deletes; and that is not heard of yet when the second one returns.
+    let ignorant = lab.process(3);
+    ignorant.refuse(1);
+    ignorant.store.loaded().await;
+    let unheard = Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::List]);
+    knowing.ways[0].add(unheard);
+    ignorant.delete(&key()).await.unwrap().unwrap();
+    knowing.clear(1);
+    for _ in 0..20 {
+        let _ = knowing.store.head(&Path::from("nothing")).await;
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(lab.at(0, &key()), None, "it is back");
+    }
+    knowing.clear(0);
+    ignorant.recover(1).await;
+    lab.expect_everywhere(&[&knowing, &ignorant], &key(), None).await;
 }

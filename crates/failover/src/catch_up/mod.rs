@@ -279,11 +279,28 @@ impl Engine {
         heard
     }
 
+    /// How long it takes every live process to hear of a marker.
+    fn joined(&self) -> Duration {
+        self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN
+    }
+
     /// Whether every live process knows of a marker by now, so that its writes leave markers too.
     fn has_been_heard(&self, known: &Known) -> bool {
-        let joined = self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN;
-        self.clock.age(known.marker.stamp) >= joined + CLOCK_MARGIN
-            || known.added.elapsed() >= joined
+        self.clock.age(known.marker.stamp) >= self.joined() + CLOCK_MARGIN
+            || known.added.elapsed() >= self.joined()
+    }
+
+    /// Homes that were all away told nobody: a process that began meanwhile has written without a marker, until it had the
+    /// time to hear of this one. What it left then is in the journals that were read since; no condition shows a delete.
+    fn homes_were_heard(&self, known: &Known) -> bool {
+        let homes = known.homes.iter().filter(|home| self.backends[*home].is_in_use());
+        // One that has not been away comes first.
+        let Some(Some(since)) = homes.map(|home| self.backends[home].health().returned_at()).min()
+        else {
+            return true;
+        };
+        let read = |at: usize| self.backends[at].journal_read_since(since + self.joined());
+        self.in_use().iter().all(read)
     }
 
     /// What was seen, as [`settle`] takes it.
@@ -601,6 +618,7 @@ impl Engine {
         let waiting = known.iter().any(|known| {
             known.target.is_some_and(|target| self.backends[target].is_in_use())
                 && (self.is_guarded(known) || self.has_been_heard(known))
+                && self.homes_were_heard(known)
         });
         // What is sent before it is known whether a condition holds would bear none.
         let asking = known.iter().filter_map(|known| known.target).any(|target| {

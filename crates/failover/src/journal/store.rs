@@ -41,13 +41,13 @@ impl LongKeys {
     }
 }
 
-/// Attempts to write a marker at one home.
+/// Attempts to write a marker at one home, at least.
 const ATTEMPTS: u32 = 3;
-/// Pause before a marker is tried again, the first one. Connections that a server has closed come in numbers: three of them are
-/// found out within a millisecond.
+/// For how long it is tried at least. Connections that a server has closed come in numbers, and three of them are found out
+/// within a millisecond; a home that is silent is left after its attempts.
+const MARKER_TRIES: Duration = Duration::from_millis(500);
+/// Pause before a marker is tried again, the first one; each is twice as long as the one before.
 const MARKER_PAUSE: Duration = Duration::from_millis(10);
-/// And the longest one.
-const LONGEST_MARKER_PAUSE: Duration = Duration::from_millis(320);
 /// Markers read at once, for those whose key lies in the body.
 const BODIES: usize = 16;
 
@@ -142,12 +142,12 @@ impl Engine {
         Draft { path, marker, target, homes, doubtful, meanwhile: Keeping::Memory }
     }
 
-    /// Makes a marker durable at one home, trying again after faults until `until`, or until the home is known to be down:
-    /// what depends on it is an acknowledgement.
+    /// Makes a marker durable at one home, trying again after faults for a moment, and not beyond `until`: what depends on
+    /// it is an acknowledgement.
     pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> Kept {
         let backend = &self.backends[home];
         let mut failed = Kept::No;
-        let mut pause = MARKER_PAUSE;
+        let (began, mut pause) = (Instant::now(), MARKER_PAUSE);
         for attempt in 1_u32.. {
             let body = PutPayload::from(draft.marker.body());
             let put = backend.store.put(&draft.path, body);
@@ -178,12 +178,12 @@ impl Engine {
                     self.judge(home, Operation::Journal, &late).await;
                 }
             }
-            let down = attempt >= ATTEMPTS && !backend.is_in_use();
-            if down || Instant::now() + pause >= until {
+            let tried = attempt >= ATTEMPTS && began.elapsed() >= MARKER_TRIES;
+            if tried || Instant::now() + pause >= until {
                 break;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_MARKER_PAUSE);
+            pause *= 2;
         }
         failed
     }
