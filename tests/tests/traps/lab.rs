@@ -272,10 +272,14 @@ impl Process {
         let end = Instant::now() + Duration::from_mins(2);
         while health().settling || health().health != lifeboat_failover::HealthState::Serving {
             assert!(Instant::now() < end, "backend {backend} does not come back: {:?}", health());
-            // Something has to ask, or nobody probes.
-            let _ = self.store.head(&Path::from("nothing")).await;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.ask().await;
         }
+    }
+
+    /// Asks for something, whatever is answered, and rests: somebody has to ask, or nobody probes.
+    pub(crate) async fn ask(&self) {
+        let _ = self.store.head(&Path::from("nothing")).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 

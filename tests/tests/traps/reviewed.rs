@@ -517,8 +517,7 @@ async fn deleted_key_stays_deleted_where_nobody_could_hear_of_what_it_was_marked
     knowing.refuse(1);
     knowing.clear(0);
     for _ in 0..20 {
-        let _ = knowing.store.head(&Path::from("nothing")).await;
-        sleep(Duration::from_millis(500)).await;
+        knowing.ask().await;
     }
     // The other cannot know of it, and deletes; and that is not heard of yet when the second one returns.
     let ignorant = lab.process(3);
@@ -529,8 +528,7 @@ async fn deleted_key_stays_deleted_where_nobody_could_hear_of_what_it_was_marked
     ignorant.delete(&key()).await.unwrap().unwrap();
     knowing.clear(1);
     for _ in 0..20 {
-        let _ = knowing.store.head(&Path::from("nothing")).await;
-        sleep(Duration::from_millis(500)).await;
+        knowing.ask().await;
         assert_eq!(lab.at(0, &key()), None, "it is back");
     }
     knowing.clear(0);

@@ -27,7 +27,7 @@ pub struct Marker {
     /// The stamp that the object carries, where it is another: a copy carries that of its source, an
     /// upload that of its beginning.
     pub version: Option<Stamp>,
-    /// The newest version of the key that the writer knew of: this one is no competitor of it.
+    /// The newest write of the key that the writer knew of when it dated this one, which is no competitor of it.
     pub after: Option<Stamp>,
     /// A request to the target may still land.
     pub ambiguous: bool,

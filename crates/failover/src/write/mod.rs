@@ -218,32 +218,43 @@ impl Engine {
             self.await_intents(&mut writing, &mut beside, until).await;
         }
         let enough = Arc::new(Flag::default());
-        let mut legs: Legs = send.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
+        let mut legs = self.legs(&write, send, until, &enough);
         let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
         tally.confirmed.append(&mut write.decided);
         self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
         // They were left out because an earlier write of the key is on its way there; now they are needed.
-        let spare = self.in_use().without(write.without).without(send).without(decided);
-        let wanted = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
-        if wanted && !spare.is_empty() && self.await_legs_of(&write.key, spare, until).await {
-            send |= spare;
-            legs = spare.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
-            self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
+        if tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty() {
+            let spare = self.spare(&write, homes, until).await;
+            if !spare.is_empty() {
+                send |= spare;
+                legs = self.legs(&write, spare, until, &enough);
+                self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
+            }
         }
         self.await_markers(&mut writing, &mut beside).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }
 
-    fn leg(
+    fn legs(
         self: &Arc<Self>,
         write: &Write,
-        at: usize,
+        send: Mask,
         until: Instant,
         enough: &Arc<Flag>,
-    ) -> Task<Leg> {
-        let how = (Arc::clone(&write.send), Arc::clone(enough));
-        leg::run(Arc::clone(self), at, write.operation, until, how).boxed()
+    ) -> Legs {
+        let leg = |at| {
+            let how = (Arc::clone(&write.send), Arc::clone(enough));
+            leg::run(Arc::clone(self), at, write.operation, until, how).boxed()
+        };
+        send.iter().map(leg).collect()
+    }
+
+    /// Backends that were not asked because an earlier write of the key was on its way there, when that has ended.
+    async fn spare(&self, write: &Write, asked: Mask, until: Instant) -> Mask {
+        let spare = self.in_use().without(write.without).without(asked);
+        let free = !spare.is_empty() && self.await_legs_of(&write.key, spare, until).await;
+        if free { spare } else { Mask::NONE }
     }
 
     fn write_beside(self: &Arc<Self>, drafts: &mut [Draft], homes: Mask, until: Instant) -> Beside {
@@ -340,10 +351,8 @@ impl Engine {
                 // Those who have it take no markers; others may do both: who has been sent it, then who was left out.
                 Err(Unsettled::Unrecorded(error, drafts)) => {
                     if legs.is_empty() {
-                        let spare = self.spare(&write, &tally, until).await;
-                        let enough = Arc::new(Flag::default());
-                        legs =
-                            spare.iter().map(|at| self.leg(&write, at, until, &enough)).collect();
+                        let spare = self.spare(&write, tally.answered(), until).await;
+                        legs = self.legs(&write, spare, until, &Arc::default());
                         pending |= spare;
                     }
                     if !legs.is_empty() && Instant::now() < until {
@@ -386,13 +395,6 @@ impl Engine {
         let (at, result) = tally.confirmed.swap_remove(0);
         Span::current().record(BACKEND, &*self.backends[at].id);
         Ok(Done { at, result })
-    }
-
-    /// Backends that a write was not sent to because an earlier one of its key was on its way there, when that has ended.
-    async fn spare(&self, write: &Write, tally: &Tally, until: Instant) -> Mask {
-        let spare = self.in_use().without(write.without).without(tally.answered());
-        let free = !spare.is_empty() && self.await_legs_of(&write.key, spare, until).await;
-        if free { spare } else { Mask::NONE }
     }
 
     /// Makes a write durable with its markers, if enough backends have it: those, and the markers.
