@@ -214,7 +214,7 @@ impl Backend {
         }
     }
 
-    /// Whether requests are being saved from its slowness one after the other.
+    /// Whether requests are being saved from its slowness one after the other; or, once it is ejected, whether that is why.
     pub(crate) fn is_outrun(&self) -> bool {
         self.outrun.load(Ordering::Acquire)
     }

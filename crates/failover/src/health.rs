@@ -77,7 +77,8 @@ pub(crate) struct Health {
     /// Answers of the backend when the window began.
     answers_before: u64,
     faults: u32,
-    /// Requests in a row that others had to save, and since when.
+    /// Requests in a row that others had to save, and since when. Of one that is ejected it says that this is all there
+    /// is against it.
     slow: u32,
     slow_since: Instant,
     /// Reads avoid it until then; none if the operator decides.
@@ -145,7 +146,8 @@ impl Health {
         self.state == HealthState::Serving && self.consecutive == 0 && self.slow == 0
     }
 
-    /// Whether so many requests in a row had to be saved that only time is wanting for an ejection.
+    /// Whether so many requests in a row had to be saved that only time is wanting for an ejection; or, once it is ejected,
+    /// whether that is why: it answers, if it is given the time.
     pub(crate) fn is_outrun(&self, rules: &Rules) -> bool {
         self.slow >= rules.health.slow_in_row
     }
@@ -246,6 +248,7 @@ impl Health {
         let ratio = f64::from(self.faults) / f64::from(requests);
         let windowed = requests >= rules.health.window_minimum && ratio >= rules.health.fault_ratio;
         if self.consecutive >= rules.health.consecutive_faults || windowed {
+            self.slow = 0;
             self.eject(now, rules, jitter);
         }
     }
@@ -275,6 +278,7 @@ impl Health {
 
     fn probe_failed(&mut self, now: Instant, rules: &Rules, jitter: f64) {
         self.state = HealthState::Ejected;
+        self.slow = 0;
         self.probe_pause = (self.probe_pause * 2).min(rules.health.probe_max);
         self.probe_at = now + jittered(self.probe_pause, jitter);
     }

@@ -89,6 +89,20 @@ fn a_row_of_saved_requests_ejects_only_if_it_lasts() {
 }
 
 #[test]
+fn one_that_was_only_outrun_is_told_from_one_that_fails() {
+    let mut told = Told::new();
+    for millis in [0, 100, 200, 300] {
+        told.at(millis, Evidence::Outrun);
+    }
+    assert_eq!(told.health.state(), HealthState::Ejected);
+    assert!(told.health.is_outrun(&rules()));
+    told.at(1_000, Evidence::ProbeBegun);
+    assert!(told.health.is_outrun(&rules()));
+    told.at(1_500, Evidence::ProbeFailed);
+    assert!(!told.health.is_outrun(&rules()));
+}
+
+#[test]
 fn a_returned_backend_settles_before_reads_prefer_it_and_longer_after_a_relapse() {
     let mut told = Told::new();
     (0..3).for_each(|millis| {

@@ -44,6 +44,8 @@ enum Standing {
     Unsure,
     /// It may lack an acknowledged write; its answer counts if it carries the proof that it does not.
     Behind,
+    /// It is avoided because others answer long before it, and for nothing else: asked when they have nothing.
+    Slow,
     /// It does not serve, as far as we know; asked when nobody else is left.
     Ejected,
 }
@@ -315,6 +317,7 @@ impl Race<'_> {
             let dirt = self.dirt.as_ref();
             let suspect = backend.state() == HealthState::Suspect;
             let standing = match () {
+                () if !backend.is_in_use() && backend.is_outrun() => Standing::Slow,
                 () if !backend.is_in_use() => Standing::Ejected,
                 () if self.choice.last.has(backend.at) => Standing::Unsure,
                 () if dirt.is_some_and(|dirt| dirt.behind.has(backend.at)) => Standing::Behind,
@@ -359,7 +362,7 @@ impl Race<'_> {
             let late_at = latest.began + if hedged { rescue } else { hedge };
             let can_help = self.pick().is_some_and(|(_, standing)| {
                 // What a listing lacks is looked up: slower, but as good.
-                let mended = self.key.is_none() && standing != Standing::Ejected;
+                let mended = self.key.is_none() && standing < Standing::Slow;
                 standing <= latest.standing || mended
             });
             let first_ends = self.ends.min(lap.began + self.attempt);

@@ -7,7 +7,7 @@ use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::BackendSettings;
 use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::lab::{Lab, Process, key};
 
@@ -181,4 +181,23 @@ async fn t24_reading_with_the_e_tag_of_a_backend_that_is_down_is_no_failed_preco
     process.put(&key(), "v2").await.unwrap().unwrap();
     let error = process.store.get_opts(&key(), if_match).await.unwrap_err();
     assert!(matches!(error, Error::Precondition { .. }), "{error}");
+}
+
+/// Simulation seed 38075.
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_the_backend_does_not_enforce_is_refused_as_such_also_where_it_lags() {
+    let lab = Lab::without_conditions(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    process.refuse(0);
+    process.delete(&key()).await.unwrap().unwrap();
+    process.recover(0).await;
+    let began = Instant::now();
+    for mode in
+        [PutMode::Create, PutMode::Update(UpdateVersion { e_tag: Some("x".into()), version: None })]
+    {
+        let refused = process.store.put_opts(&key(), "new".into(), mode.into()).await.unwrap_err();
+        assert!(matches!(refused, Error::NotSupported { .. }), "{refused}");
+    }
+    assert!(began.elapsed() < lab.settings.attempt_deadline / 2, "{:?}", began.elapsed());
 }

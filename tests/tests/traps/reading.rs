@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use lifeboat_failover::HealthState;
 use lifeboat_testkit::fault_store::{At, Failure, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Order};
 use object_store::path::Path;
@@ -131,4 +132,31 @@ async fn t30_keys_of_a_large_journal_are_right_before_it_is_loaded() {
     }
     next.store.loaded().await;
     assert_eq!(next.get(&keys[0]).await.unwrap(), "new");
+}
+
+/// Simulation seed 44970.
+#[tokio::test(start_paused = true)]
+async fn what_only_a_backend_that_others_outran_holds_is_read_from_it() {
+    let mut lab = Lab::new(2);
+    lab.seeded = vec![true, false];
+    lab.backends[0].write_directly(&key(), "from before");
+    let process = lab.process(1);
+    let both = Path::from("data/both");
+    process.must_put(&both, "x").await;
+    let slow = Strike::Delay(Duration::from_millis(900));
+    process.ways[0].set([Rule::new(slow).on(&[Operation::Get])]);
+    let health = || process.store.status().backends[0].health;
+    for _ in 0..20 {
+        process.get(&both).await.unwrap();
+    }
+    assert!(matches!(health(), HealthState::Ejected | HealthState::Probing), "{:?}", health());
+    assert_eq!(process.get(&key()).await.unwrap(), "from before");
+    // One that does not answer at all is not waited for, once that is known.
+    process.swallow(0);
+    for _ in 0..lab.settings.health.consecutive_faults {
+        process.get(&key()).await.unwrap_err();
+    }
+    let began = Instant::now();
+    process.get(&key()).await.unwrap_err();
+    assert!(began.elapsed() < lab.settings.attempt_deadline, "{:?}", began.elapsed());
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
-use lifeboat_core::{BlobStore, Class, Effect, Support, VersionTag};
+use lifeboat_core::{BlobStore, Class, Effect, ErrorKind, Support, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::put::Body;
 use super::spoilt::is_spoilt;
 use super::{Done, Write};
-use crate::backend::Mask;
+use crate::backend::{Backend, Mask};
 use crate::catch_up::copying::ONE_PUT;
 use crate::catch_up::verdict::State;
 use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
@@ -45,7 +45,7 @@ impl Engine {
         let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
         let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
-            let (at, exists) = self.decider(&write.key, passed, ends).await?;
+            let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
             let exists = match (exists, &mode) {
                 (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
                 (exists, _) => exists,
@@ -110,6 +110,7 @@ impl Engine {
     async fn decider(
         self: &Arc<Self>,
         key: &Path,
+        mode: &PutMode,
         passed: Mask,
         ends: Instant,
     ) -> Result<(usize, Option<bool>)> {
@@ -127,6 +128,8 @@ impl Engine {
         if !backend.is_in_use() {
             return undecidable(backend.state().as_str());
         }
+        // Bringing it up to date would change nothing about that.
+        not_in_vain(backend, mode)?;
         // A journal that has not been read may say that this backend lags.
         for other in self.unread_journals().without(passed).without(Mask::only(at)).iter() {
             let bound = self.settings.attempt_deadline;
@@ -338,6 +341,26 @@ impl Engine {
         }
         error.into()
     }
+}
+
+/// Whether a backend may enforce a condition, as far as is known.
+///
+/// # Errors
+/// `NotSupported` where it is known not to.
+fn not_in_vain(backend: &Backend, mode: &PutMode) -> Result<()> {
+    let can = backend.store.capabilities();
+    let (support, name) = match mode {
+        PutMode::Overwrite => return Ok(()),
+        PutMode::Create => (can.create_if_absent, "create-if-absent (PutMode::Create)"),
+        PutMode::Update(_) => (can.compare_and_swap, "compare-and-swap (PutMode::Update)"),
+    };
+    if support != Support::No {
+        return Ok(());
+    }
+    let why = format!("{} decides, and does not enforce {name}", backend.id);
+    Err(lifeboat_core::Error::new(ErrorKind::NotSupported, why)
+        .with_remedy("let a backend that enforces conditions be the first")
+        .into())
 }
 
 fn tag_of(body: &Body) -> Option<VersionTag> {
