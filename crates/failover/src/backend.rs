@@ -180,6 +180,11 @@ impl Backend {
         matches!(self.state(), HealthState::Serving | HealthState::Suspect)
     }
 
+    /// Whether it answers, as far as is known: it is in use, or is avoided for nothing but its slowness.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.is_in_use() || self.is_outrun()
+    }
+
     /// A copy of its health, for status and the prober.
     pub(crate) fn health(&self) -> Health {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner)

@@ -154,6 +154,14 @@ impl Engine {
         if mask.is_empty() { self.all() } else { mask }
     }
 
+    /// Those that are in use, and those that are avoided for nothing but their slowness: somebody has to say what nobody
+    /// else knows.
+    pub(crate) fn reachable(&self) -> Mask {
+        let mut mask = self.in_use();
+        mask |= self.backends.iter().filter(|b| b.is_reachable()).map(|b| b.at).collect();
+        mask
+    }
+
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawner.spawn(Box::pin(task));
     }

@@ -185,7 +185,8 @@ impl Health {
             Evidence::Failed(Fault::Throttled, pause) => self.throttled(pause, now, rules),
             Evidence::Failed(fault, _) => self.failed(fault, now, rules, (answers, jitter)),
             Evidence::Outrun => self.outrun(now, rules, jitter),
-            Evidence::InTime => self.slow = 0,
+            // While it is ejected, that it was outrun is what is known of it.
+            Evidence::InTime if self.is_in_use() => self.slow = 0,
             Evidence::ProbeBegun if self.state == HealthState::Ejected => {
                 self.state = HealthState::Probing;
             }
@@ -195,7 +196,7 @@ impl Health {
                 self.state = HealthState::Serving;
                 self.avoided_until = Avoided::No;
             }
-            Evidence::ProbeBegun | Evidence::FailBack | Evidence::Tick => {}
+            Evidence::InTime | Evidence::ProbeBegun | Evidence::FailBack | Evidence::Tick => {}
         }
         self.settle(now);
         self

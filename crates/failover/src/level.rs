@@ -96,8 +96,7 @@ impl Engine {
         let ask = |choice| self.read(Operation::List, ReadKind::Level, None, choice, call);
         let complete: Mask =
             self.backends.iter().filter(|backend| is_complete(backend)).map(|b| b.at).collect();
-        let in_use = self.in_use();
-        if in_use.iter().any(|at| complete.has(at)) {
+        if self.reachable().iter().any(|at| complete.has(at)) {
             let mut lagging = Mask::NONE;
             for (_, doubted) in dirty {
                 lagging |= *doubted;
@@ -106,7 +105,7 @@ impl Engine {
             return Ok(vec![(served.at, served.result)]);
         }
         // What one lacks another may have: one that is missing makes it incomplete.
-        if let Some(out) = self.backends.iter().find(|backend| !backend.is_in_use()) {
+        if let Some(out) = self.backends.iter().find(|backend| !backend.is_reachable()) {
             let error = FailoverError::new(Reason::MissNotBelieved, prefix, Effect::None)
                 .answered(&out.id, out.state().as_str());
             return Err(error.into());

@@ -215,7 +215,7 @@ impl Listing {
     fn join(&mut self, first: usize) -> Result<()> {
         let engine = &self.engine;
         for backend in engine.backends.iter().filter(|backend| backend.at != first) {
-            if !backend.is_in_use() {
+            if !backend.is_reachable() {
                 let error =
                     FailoverError::new(Reason::MissNotBelieved, self.prefix.as_ref(), Effect::None)
                         .answered(&backend.id, backend.state().as_str())
@@ -227,13 +227,14 @@ impl Listing {
         Ok(())
     }
 
-    /// The complete backend with the fewest dirty keys; the first of equals.
+    /// The complete backend with the fewest dirty keys; the first of equals. One that is only slow comes before those that
+    /// cannot know everything.
     fn choose(&self) -> Option<usize> {
         let engine = &self.engine;
-        let in_use = engine.in_use();
-        let fresh = in_use.without(self.asked);
+        let reachable = engine.reachable();
+        let fresh = reachable.without(self.asked);
         // Nobody else is left: those that were given up early are asked again.
-        let hurried: Mask = in_use.iter().filter(|at| self.hurried.has(*at)).collect();
+        let hurried: Mask = reachable.iter().filter(|at| self.hurried.has(*at)).collect();
         let among = if fresh.is_empty() { hurried } else { fresh };
         engine
             .backends
@@ -242,7 +243,7 @@ impl Listing {
             .min_by_key(|backend| {
                 let dirty = engine.dirty_at(backend.at, self.prefix.as_ref()).len();
                 let suspect = backend.state() != crate::health::HealthState::Serving;
-                (!is_complete(backend), dirty > 0, suspect, backend.at)
+                (!is_complete(backend), !backend.is_in_use(), dirty > 0, suspect, backend.at)
             })
             .map(|backend| backend.at)
     }

@@ -151,6 +151,12 @@ async fn what_only_a_backend_that_others_outran_holds_is_read_from_it() {
     }
     assert!(matches!(health(), HealthState::Ejected | HealthState::Probing), "{:?}", health());
     assert_eq!(process.get(&key()).await.unwrap(), "from before");
+    let data = Path::from("data");
+    let level = process.store.list_with_delimiter(Some(&data)).await.unwrap();
+    assert_eq!(level.objects.len(), 2, "{level:?}");
+    let listed: Vec<_> = process.store.list(Some(&data)).try_collect().await.unwrap();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(matches!(health(), HealthState::Ejected | HealthState::Probing), "{:?}", health());
     // One that does not answer at all is not waited for, once that is known.
     process.swallow(0);
     for _ in 0..lab.settings.health.consecutive_faults {

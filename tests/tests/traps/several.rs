@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lifeboat_testkit::fault_store::{Gate, Operation, Strike};
+use lifeboat_testkit::fault_store::{Gate, Operation, Rule, Strike};
+use lifeboat_testkit::simulation::{BackendSettings, Conditions};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::{sleep, timeout};
@@ -184,4 +185,41 @@ async fn t06_joining_rule_lets_writes_of_a_dirty_key_leave_markers_even_when_con
     assert!(lab.markers(1).len() > before, "confirmed, and marked all the same");
     one.recover(0).await;
     lab.expect_everywhere(&[&one, &other], &key(), Some("v2")).await;
+}
+
+/// Simulation seed 103686.
+#[tokio::test(start_paused = true)]
+async fn what_only_a_backend_without_conditions_took_outlives_a_catch_up_that_was_on_its_way_there()
+{
+    let mut without = BackendSettings::default();
+    without.conditions = Conditions::Ignored;
+    let lab = Lab::with(vec![BackendSettings::default(), without]);
+    let (writer, runner) = (lab.process(1), lab.process(2));
+    writer.refuse(1);
+    runner.refuse(1);
+    writer.must_put(&key(), "old").await;
+    sleep(lab.settings.journal_poll * 4).await;
+    // Each of them reaches one backend that the other one does not.
+    writer.refuse(0);
+    writer.recover(1).await;
+    let gate = Gate::new();
+    runner.clear(1);
+    runner.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let asking = async {
+        loop {
+            runner.ask().await;
+        }
+    };
+    tokio::select! {
+        () = gate.reached() => {}
+        () = asking => {}
+    }
+    let late = Strike::Delay(Duration::from_millis(300));
+    writer.ways[1].add(Rule::new(late).on(&[Operation::Head]).key(key().as_ref()));
+    let put = writer.put(&key(), "new");
+    come_to_rest().await;
+    gate.open();
+    put.await.unwrap().unwrap();
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
 }

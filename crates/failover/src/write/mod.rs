@@ -139,6 +139,9 @@ enum Unsettled {
     Unrecorded(object_store::Error, Vec<Draft>),
 }
 
+/// How often a version is sent again that a catch-up overwrites.
+const ATTEMPTS: usize = 3;
+
 type Legs = FuturesUnordered<Task<Leg>>;
 /// Markers that are written beside the data: place in the list of drafts, home, what came of it.
 type Beside = FuturesUnordered<Task<(usize, usize, Kept)>>;
@@ -232,8 +235,50 @@ impl Engine {
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
+        self.hold_ground(&write, &mut tally, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
+    }
+
+    /// A catch-up of another process may have been on its way to a backend without conditions, and have landed on what was
+    /// just written there. Where there is another copy, that mends it; what one backend alone took is looked at, and sent
+    /// again. Whoever is later still than this look overwrites the only copy: no request can prevent that at such a backend.
+    async fn hold_ground(self: &Arc<Self>, write: &Write, tally: &mut Tally, until: Instant) {
+        let [(at, _)] = tally.confirmed[..] else { return };
+        let exposed = !write.delete
+            && !self.backends[at].enforces_conditions()
+            && self
+                .index
+                .dirt(&write.key)
+                .is_some_and(|dirt| dirt.behind.has(at) || dirt.unsure.has(at));
+        if !exposed {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            let bound = until.min(Instant::now() + self.settings.attempt_deadline);
+            let look = conditional::head(&*self.backends[at].store, &write.key);
+            // A look that fails says nothing against what was confirmed.
+            let Ok(Ok(seen)) = timeout_at(bound, look).await else { return };
+            let version = write.version.unwrap_or(write.stamp);
+            let overwritten = match seen {
+                Some((_, Some(tag))) => {
+                    tag.stamp != version && !(tag.belongs_to(&write.key) && tag.stamp > write.stamp)
+                }
+                // Deleted since, or written by somebody who knows nothing of stamps.
+                _ => false,
+            };
+            if !overwritten {
+                return;
+            }
+            tally.confirmed.clear();
+            let mut legs = self.legs(write, Mask::only(at), until, &Arc::default());
+            while let Some(leg) = legs.next().await {
+                tally.take(leg);
+            }
+            if tally.confirmed.is_empty() {
+                return;
+            }
+        }
     }
 
     fn legs(
