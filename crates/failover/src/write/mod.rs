@@ -235,17 +235,22 @@ impl Engine {
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
-        self.hold_ground(&write, &mut tally, until).await;
+        // A leg that is still running brings another copy.
+        if legs.is_empty() {
+            self.hold_ground(&write, &mut tally, until).await;
+        }
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }
 
     /// A catch-up of another process may have been on its way to a backend without conditions, and have landed on what was
     /// just written there. Where there is another copy, that mends it; what one backend alone took is looked at, and sent
-    /// again. Whoever is later still than this look overwrites the only copy: no request can prevent that at such a backend.
+    /// again; a completed upload cannot be. Whoever is later still than this look overwrites the only copy: no request can
+    /// prevent that at such a backend.
     async fn hold_ground(self: &Arc<Self>, write: &Write, tally: &mut Tally, until: Instant) {
         let [(at, _)] = tally.confirmed[..] else { return };
         let exposed = !write.delete
+            && write.operation != Operation::Multipart
             && !self.backends[at].enforces_conditions()
             && self
                 .index

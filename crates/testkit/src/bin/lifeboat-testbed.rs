@@ -57,7 +57,7 @@ struct Which {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().action {
         Action::Install(which) => install(&which.servers).await.map(|()| ExitCode::SUCCESS),
-        Action::Run { which, command } => run(&which.servers, &command).await,
+        Action::Run { which, command } => run(&which.servers, &command, []).await,
         Action::Test { arguments } => test(arguments).await,
         Action::Serve(which) => serve(&which.servers).await,
     };
@@ -118,15 +118,27 @@ async fn serve(kinds: &[ServerKind]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tests that run at once, at least: most of them wait for a server, an outage or a deadline, not for a processor.
+const LEAST_AT_ONCE: usize = 4;
+/// How many tests run at once, to the test programs.
+const AT_ONCE: &str = "RUST_TEST_THREADS";
+
 /// `cargo test`, without the variables that `cargo run` set for this program.
 async fn test(arguments: Vec<OsString>) -> Result<ExitCode> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let start = [cargo, "test".into(), "--workspace".into()];
     let command: Vec<OsString> = start.into_iter().chain(arguments).collect();
-    run(&ServerKind::ALL, &command).await
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = std::env::var_os(AT_ONCE)
+        .unwrap_or_else(|| processors.max(LEAST_AT_ONCE).to_string().into());
+    run(&ServerKind::ALL, &command, [(AT_ONCE, at_once)]).await
 }
 
-async fn run(kinds: &[ServerKind], command: &[OsString]) -> Result<ExitCode> {
+async fn run(
+    kinds: &[ServerKind],
+    command: &[OsString],
+    environment: impl IntoIterator<Item = (&str, OsString)>,
+) -> Result<ExitCode> {
     let mut servers = tokio::select! {
         started = start(kinds) => started?,
         signal = interrupted() => return Ok(signal_code(signal)),
@@ -139,7 +151,7 @@ async fn run(kinds: &[ServerKind], command: &[OsString]) -> Result<ExitCode> {
     for name in std::env::vars_os().map(|(name, _)| name).filter(|name| of_cargo_run(name)) {
         child.env_remove(name);
     }
-    child.envs(servers.iter().flat_map(Server::environment));
+    child.envs(servers.iter().flat_map(Server::environment)).envs(environment);
     let failed = |source| Error::Io { action: format!("run {}", program.display()), source };
     let mut child = child.spawn().map_err(failed)?;
     let code = tokio::select! {
