@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 use lifeboat_core::{Class, Effect, Fault, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetResult, ObjectStore, Result};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Span;
 
 use crate::backend::{Backend, Mask};
@@ -178,6 +178,12 @@ impl Engine {
                 }),
                 Some(holders) if !own(holders).is_empty() => {
                     self.read(operation, kind, Some(key), latest(own(holders)), &call).boxed().await
+                }
+                // A write of the key that is under way here may explain what nobody else can place.
+                _ if self.locks.is_held(key) => {
+                    let over = timeout(self.settings.attempt_deadline, self.locks.lock(key));
+                    drop(over.boxed().await);
+                    self.read(operation, kind, Some(key), choice, &call).boxed().await
                 }
                 _ => Err(error),
             },

@@ -5,9 +5,9 @@ use std::time::Duration;
 use lifeboat_testkit::fault_store::{Failure, Operation, Rule, Strike};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::lab::{Lab, Process, key};
+use crate::lab::{Lab, Process, come_to_rest, key};
 
 /// b0 has missed a write of the key, is back, and refuses the key.
 async fn refused(lab: &Lab) -> Process {
@@ -103,4 +103,28 @@ async fn settling_check_of_silent_backends_lets_a_writer_of_the_key_through() {
     process.put(&key(), "v2").await.unwrap().unwrap();
     (0..3).for_each(|backend| process.clear(backend));
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}
+
+/// Simulation seed 146130.
+#[tokio::test(start_paused = true)]
+async fn writer_of_a_key_does_not_wait_until_a_loser_is_kept_at_a_slow_backend() {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    process.refuse(1);
+    process.delete(&key()).await.unwrap().unwrap();
+    lab.backends[1].write_directly(&key(), "somebody's");
+    let slow = Strike::Delay(lab.settings.attempt_deadline * 9 / 10);
+    process.ways[1].set([Rule::new(slow)]);
+    sleep(lab.settings.journal_poll * 4).await;
+    let catching_up = process.store.clone();
+    let catching_up = process.run(async move { catching_up.catch_up().await });
+    come_to_rest().await;
+    let began = Instant::now();
+    process.must_put(&key(), "v2").await;
+    assert!(began.elapsed() < lab.settings.write_deadline / 2, "{:?}", began.elapsed());
+    catching_up.await.unwrap();
+    process.clear(1);
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    assert!(lab.kept().contains(&"somebody's".to_owned()), "{:?}", lab.kept());
 }

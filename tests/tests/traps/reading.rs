@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{Lab, fresh_way, key};
+use crate::lab::{JOURNAL, Lab, come_to_rest, fresh_way, key};
 
 #[tokio::test(start_paused = true)]
 async fn t18_application_starts_while_the_first_backend_swallows_everything() {
@@ -165,4 +165,25 @@ async fn what_only_a_backend_that_others_outran_holds_is_read_from_it() {
     let began = Instant::now();
     process.get(&key()).await.unwrap_err();
     assert!(began.elapsed() < lab.settings.attempt_deadline, "{:?}", began.elapsed());
+}
+
+/// Simulation seed 158333.
+#[tokio::test(start_paused = true)]
+async fn read_beside_a_delete_that_has_landed_and_is_not_recorded_yet_waits_for_it() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.refuse(0);
+    process.must_put(&key(), "v1").await;
+    process.refuse(1);
+    process.recover(0).await;
+    process.must_put(&key(), "v2").await;
+    assert_eq!(process.get(&key()).await.unwrap(), "v2");
+    let slow = Strike::Delay(Duration::from_millis(300));
+    process.ways[0].add(Rule::new(slow).on(&[Operation::Put]).prefix(JOURNAL));
+    let delete = process.delete(&key());
+    come_to_rest().await;
+    assert_eq!(lab.at(0, &key()), None, "it has landed");
+    let read = process.get(&key()).await;
+    assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
+    delete.await.unwrap().unwrap();
 }

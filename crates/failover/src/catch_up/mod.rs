@@ -123,13 +123,13 @@ impl Engine {
             if known.is_empty() && basis == Basis::Marked {
                 break;
             }
-            match self.round(key, &known, urgency, &mut done).await {
+            let late = || self.is_late(key, urgency, began);
+            match self.round(key, &known, urgency, &mut done, &late).await {
                 Ok(true) => {
                     if !done.level.is_empty() {
                         self.patience.taken(key);
                     }
                     self.index.leveled(key, done.level, returns);
-                    let late = || self.is_late(key, urgency, began);
                     self.clear(&known, &mut done, &late).await;
                     if self.index.dirt(key).is_none() {
                         self.still.forget(key);
@@ -161,13 +161,15 @@ impl Engine {
         }
     }
 
-    /// One look, and what follows from it. True if the backends were found equal, so that nothing was done.
+    /// One look, and what follows from it. True if the backends were found equal, so that nothing was done. When it is
+    /// `late`, what is left is left for the next time: a slow backend takes its time for each request.
     async fn round(
         self: &Arc<Self>,
         key: &Path,
         known: &[Known],
         urgency: Urgency,
         done: &mut Reconciled,
+        late: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
         let seen = self.look(key).await;
         let states = self.states_of(&seen);
@@ -212,7 +214,10 @@ impl Engine {
             settlement.conflicts.retain(|loser| *loser == at);
         }
         for loser in &settlement.conflicts {
-            self.keep_conflict(key, *loser, &seen).await?;
+            self.keep_conflict(key, *loser, &seen, late).await?;
+            if late() {
+                return Ok(false);
+            }
         }
         if settlement.lagging.is_empty() {
             let all: Mask = states.iter().map(|state| state.at).collect();
@@ -228,6 +233,9 @@ impl Engine {
         }
         let mut refused = Ok(false);
         for target in &settlement.lagging {
+            if late() {
+                return Ok(false);
+            }
             let before =
                 seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
             if let Err(error) = self.apply(key, &settlement, *target, before, &seen, done).await {
@@ -628,12 +636,13 @@ impl Engine {
         waiting && !running && !asking
     }
 
-    /// Keeps a version that lost, before it is overwritten.
+    /// Keeps a version that lost, before it is overwritten; not everywhere, or not at all, when it is `late`.
     async fn keep_conflict(
         self: &Arc<Self>,
         key: &Path,
         loser: usize,
         seen: &[(usize, Seen)],
+        late: &(dyn Fn() -> bool + Sync),
     ) -> Result<()> {
         let Some((_, Some((meta, tag)))) = seen.iter().find(|(at, _)| *at == loser) else {
             return Ok(());
@@ -643,13 +652,16 @@ impl Engine {
         let mut kept = before.unwrap_or(Mask::NONE);
         let mut last = None;
         for target in self.in_use().without(kept).iter() {
+            if late() {
+                break;
+            }
             match self.copy_object(key, loser, meta, target, &kept_at).await {
                 Ok(_) => kept.set(target),
                 Err(error) => last = Some(error),
             }
         }
-        if let (true, Some(error)) = (kept.is_empty(), last) {
-            return Err(error);
+        if kept.is_empty() {
+            return last.map_or(Ok(()), Err);
         }
         self.patience.keep(&kept_at, kept);
         // Counted when it is kept, not again while the key cannot be settled.
