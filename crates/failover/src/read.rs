@@ -171,22 +171,27 @@ impl Engine {
         // A version that is asked for by name is the right one, however old it is.
         choice.trusted = options.version.is_some();
         match self.read(operation, kind, Some(key), choice, &call).await {
-            Err(error) if is_stale(&error) => match self.latest_of_all(key).boxed().await {
-                Some(holders) if holders.is_empty() => Err(Error::NotFound {
-                    path: key.to_string(),
-                    source: "it is deleted, and a backend has yet to hear of it".into(),
-                }),
-                Some(holders) if !own(holders).is_empty() => {
-                    self.read(operation, kind, Some(key), latest(own(holders)), &call).boxed().await
-                }
+            Err(error) if is_stale(&error) => {
                 // A write of the key that is under way here may explain what nobody else can place.
-                _ if self.locks.is_held(key) => {
-                    let over = timeout(self.settings.attempt_deadline, self.locks.lock(key));
-                    drop(over.boxed().await);
-                    self.read(operation, kind, Some(key), choice, &call).boxed().await
+                let writing = self.locks.is_held(key);
+                match self.latest_of_all(key).boxed().await {
+                    Some(holders) if holders.is_empty() => Err(Error::NotFound {
+                        path: key.to_string(),
+                        source: "it is deleted, and a backend has yet to hear of it".into(),
+                    }),
+                    Some(holders) if !own(holders).is_empty() => {
+                        self.read(operation, kind, Some(key), latest(own(holders)), &call)
+                            .boxed()
+                            .await
+                    }
+                    _ if writing => {
+                        let over = timeout(self.settings.attempt_deadline, self.locks.lock(key));
+                        drop(over.boxed().await);
+                        self.read(operation, kind, Some(key), choice, &call).boxed().await
+                    }
+                    _ => Err(error),
                 }
-                _ => Err(error),
-            },
+            }
             result => result,
         }
     }
@@ -428,6 +433,13 @@ impl Race<'_> {
                         latest = next;
                         hedged = false;
                     }
+                    // The markers have changed meanwhile: what was answered means something else.
+                    _ if Instant::now() < self.ends && self.begin_again() => {
+                        let Some(next) = self.next_lap(None) else { return Err(self.give_up()) };
+                        others.push(self.attempt(next, call));
+                        latest = next;
+                        hedged = false;
+                    }
                     // Nobody has the latest version: an older one has to do, where that is wanted.
                     _ => match older.take() {
                         Some(served) => {
@@ -439,6 +451,21 @@ impl Race<'_> {
                 },
             }
         }
+    }
+
+    /// Forgets who answered what, if that was not believed and the markers of the key are others than they were.
+    fn begin_again(&mut self) -> bool {
+        if !self.stale && self.missed.is_empty() {
+            return false;
+        }
+        let dirt = self.key.and_then(|key| self.engine.index.dirt(key));
+        if dirt == self.dirt {
+            return false;
+        }
+        self.dirt = dirt;
+        (self.asked, self.missed, self.stale) = (Mask::NONE, Mask::NONE, false);
+        self.failures.clear();
+        true
     }
 
     fn next_lap(&mut self, against: Option<usize>) -> Option<Lap> {

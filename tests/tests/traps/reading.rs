@@ -170,20 +170,32 @@ async fn what_only_a_backend_that_others_outran_holds_is_read_from_it() {
 /// Simulation seed 158333.
 #[tokio::test(start_paused = true)]
 async fn read_beside_a_delete_that_has_landed_and_is_not_recorded_yet_waits_for_it() {
-    let lab = Lab::new(2);
-    let process = lab.process(1);
-    process.refuse(0);
-    process.must_put(&key(), "v1").await;
-    process.refuse(1);
-    process.recover(0).await;
-    process.must_put(&key(), "v2").await;
-    assert_eq!(process.get(&key()).await.unwrap(), "v2");
-    let slow = Strike::Delay(Duration::from_millis(300));
-    process.ways[0].add(Rule::new(slow).on(&[Operation::Put]).prefix(JOURNAL));
-    let delete = process.delete(&key());
-    come_to_rest().await;
-    assert_eq!(lab.at(0, &key()), None, "it has landed");
-    let read = process.get(&key()).await;
-    assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
-    delete.await.unwrap().unwrap();
+    // The delete is recorded after all of the read's answers, or before the last of them.
+    for (recording, answer) in [(300, 0), (100, 300)].map(|(a, b)| (after(a), after(b))) {
+        let lab = Lab::new(3);
+        let process = lab.process(1);
+        process.refuse(0);
+        process.must_put(&key(), "v1").await;
+        process.refuse(1);
+        process.refuse(2);
+        process.recover(0).await;
+        process.must_put(&key(), "v2").await;
+        process.recover(2).await;
+        assert_eq!(process.get(&key()).await.unwrap(), "v2");
+        for place in [0, 2] {
+            let recording = Rule::new(recording.clone()).on(&[Operation::Put]).prefix(JOURNAL);
+            process.ways[place].add(recording);
+        }
+        let delete = process.delete(&key());
+        come_to_rest().await;
+        assert_eq!(lab.at(0, &key()), None, "it has landed");
+        process.ways[2].add(Rule::new(answer).on(&[Operation::Get]).key(key().as_ref()).times(1));
+        let read = process.get(&key()).await;
+        assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
+        delete.await.unwrap().unwrap();
+    }
+}
+
+fn after(milliseconds: u64) -> Strike {
+    Strike::Delay(Duration::from_millis(milliseconds))
 }

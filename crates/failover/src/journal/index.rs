@@ -57,7 +57,7 @@ pub(crate) enum Origin {
 }
 
 /// What the index says about a key.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Dirt {
     /// Backends that may lack an acknowledged write.
     pub(crate) behind: Mask,
