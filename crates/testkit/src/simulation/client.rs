@@ -193,6 +193,8 @@ impl Workload {
         check::online(&self.world, &record);
         let record = self.with_late_source(record);
         let mut state = self.world.state();
+        // What the copy has brought to a key that others write too is judged in the end.
+        state.history.records[number].values.clone_from(&record.values);
         let Some(client) = state.clients.get_mut(&(self.process, self.client)) else { return };
         client.model.apply(&record);
         if let Some((key, e_tag, value)) = seen.version {
