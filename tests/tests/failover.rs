@@ -76,7 +76,8 @@ async fn what_was_written_during_an_outage_reaches_the_primary_afterwards() {
     failover.put(&"before".into(), "3".into()).await.unwrap();
     failover.delete(&"gone".into()).await.unwrap();
     assert_eq!(failover.get(&"before".into()).await.unwrap().bytes().await.unwrap(), "3");
-    assert!(failover.status().journal.markers >= 3);
+    let journal = failover.status().journal;
+    assert!(journal.markers >= 3 && journal.unlevel >= 3, "{journal:?}");
     proxy.set(Fault::Pass);
     let bound = Duration::from_mins(1);
     let drained = async {
@@ -87,6 +88,7 @@ async fn what_was_written_during_an_outage_reaches_the_primary_afterwards() {
     tokio::time::timeout(bound, drained).await.unwrap_or_else(|_| {
         panic!("the journal does not drain: {:#?}", failover.status());
     });
+    assert_eq!(failover.status().journal.unlevel, 0);
     for store in &stores {
         let mut keys: Vec<String> = store
             .store

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lifeboat_failover::{Event, Failover, HealthState, Observer, Settings};
+use lifeboat_failover::{Event, Failover, HealthState, Observer, Settings, Status};
 use object_store::ObjectStore;
 
 use crate::subject::{BackendGlance, Glance, Subject};
@@ -76,14 +76,27 @@ impl Subject for Watched {
         Glance { backends: backends.collect(), journal: status.journal.markers }
     }
 
-    /// Nothing is known to be missing anywhere, and everybody was asked. A backend may still be suspected
-    /// for having been away: that changes who is read from, not what is there.
+    fn is_level(&self) -> bool {
+        let status = self.failover.status();
+        everybody_was_asked(&status) && status.journal.unlevel == 0
+    }
+
+    /// Nothing is known to be missing anywhere, and everybody was asked.
     fn is_settled(&self) -> bool {
         let status = self.failover.status();
-        let known = status.backends.iter().all(|backend| {
-            let away = matches!(backend.health, HealthState::Ejected | HealthState::Probing);
-            backend.journal_read && backend.dirty_keys == 0 && !away
-        });
-        known && status.journal.markers == 0 && !status.settling_checks_pending
+        let clean = status.backends.iter().all(|backend| backend.dirty_keys == 0);
+        everybody_was_asked(&status)
+            && clean
+            && status.journal.markers == 0
+            && !status.settling_checks_pending
     }
+}
+
+/// Whether every backend has said what it knows. One may still be suspected for having been away: that changes who is read
+/// from, not what is there.
+fn everybody_was_asked(status: &Status) -> bool {
+    status.backends.iter().all(|backend| {
+        let away = matches!(backend.health, HealthState::Ejected | HealthState::Probing);
+        backend.journal_read && !away
+    })
 }

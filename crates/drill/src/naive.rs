@@ -85,6 +85,10 @@ impl Subject for NaiveFallback {
         Glance { backends: backends.collect(), journal: 0 }
     }
 
+    fn is_level(&self) -> bool {
+        self.is_settled()
+    }
+
     /// It knows of nothing that it has left undone.
     fn is_settled(&self) -> bool {
         true

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::breaker::Breaker;
 use crate::frame::{Camera, Watcher};
@@ -131,6 +131,7 @@ pub async fn drill(
         scenario: plan.scenario,
         measured,
         journal_peak,
+        level_ms: times.level.map(milliseconds),
         catch_up_ms: times.caught_up.filter(|_| settled).map(milliseconds),
         converged: audit.converged() && settled,
         findings,
@@ -139,6 +140,13 @@ pub async fn drill(
         frames,
         naive: None,
     })
+}
+
+/// Waits until every side has everything for the first time.
+async fn level(subject: &dyn Subject) {
+    while !subject.is_level() {
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Waits until everything is settled for the first time.
@@ -169,6 +177,8 @@ async fn steady(plan: &Plan, subject: &dyn Subject) -> bool {
 struct Times {
     broken: Instant,
     healed: Instant,
+    /// How long after the healing every side had everything for the first time.
+    level: Option<Duration>,
     /// How long after the healing everything was settled for the first time.
     caught_up: Option<Duration>,
 }
@@ -199,9 +209,12 @@ impl Outage<'_> {
             broken.get_or_insert_with(Instant::now);
         }
         let healed = Instant::now();
-        let settled = timeout(self.plan.settle_within, settled(self.subject)).await;
+        let ends = healed + self.plan.settle_within;
+        let level = timeout_at(ends, level(self.subject)).await;
+        let level = level.ok().map(|()| healed.elapsed());
+        let settled = timeout_at(ends, settled(self.subject)).await;
         let caught_up = settled.ok().map(|()| healed.elapsed());
-        Ok(Times { broken: broken.unwrap_or(healed), healed, caught_up })
+        Ok(Times { broken: broken.unwrap_or(healed), healed, level, caught_up })
     }
 
     async fn apply(&self, disturbance: Disturbance) -> Result<(), DrillError> {

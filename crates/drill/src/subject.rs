@@ -33,6 +33,10 @@ pub trait Subject: Send + Sync {
     /// How it is. Asked some times in a second.
     fn glance(&self) -> Glance;
 
-    /// Whether everything that was held back has been brought to every side, as far as it knows.
+    /// Whether every side has what was held back, as far as it knows; it may still wait for what could land late.
+    fn is_level(&self) -> bool;
+
+    /// Whether everything that was held back has been brought to every side, as far as it knows, and nothing is left to
+    /// wait for.
     fn is_settled(&self) -> bool;
 }

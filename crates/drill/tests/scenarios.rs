@@ -43,6 +43,7 @@ fn assert_non_event(outcome: &Outcome) {
     ];
     assert_eq!(broken, [0; 4], "{outcome}");
     assert!(outcome.converged && outcome.passed(), "{outcome}");
+    assert!(outcome.level_ms.is_some() && outcome.level_ms <= outcome.catch_up_ms, "{outcome}");
 }
 
 /// One test for each scenario, so that a few of them pass the time of waiting together.

@@ -67,6 +67,9 @@ pub struct JournalStatus {
     pub oldest_ms: Option<u64>,
     /// Markers that stay until nothing can land late any more.
     pub quarantined: u64,
+    /// Keys that this process has yet to find in one state at all their backends. What the others are marked for is there;
+    /// their markers only wait until nothing can change it any more.
+    pub unlevel: u64,
 }
 
 impl Engine {
@@ -96,6 +99,7 @@ impl Engine {
                 keys: totals.keys,
                 oldest_ms,
                 quarantined: totals.quarantined,
+                unlevel: totals.unlevel,
             },
             conflicts: self.conflicts.load(Ordering::Acquire),
             keys_dated_ahead: self.keys_dated_ahead(),

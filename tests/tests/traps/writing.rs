@@ -315,3 +315,24 @@ pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
         sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Simulation seed 225474.
+#[tokio::test(start_paused = true)]
+async fn write_goes_on_at_a_backend_that_was_busy_with_an_earlier_one_before_the_silent_ones_are_given_up()
+ {
+    let mut lab = Lab::new(2);
+    lab.settings.slow_after = Duration::ZERO;
+    let process = lab.process(1);
+    let gate = Gate::new();
+    process.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    process.must_put(&key(), "v1").await;
+    process.swallow(1);
+    let began = Instant::now();
+    let put = process.put(&key(), "v2");
+    come_to_rest().await;
+    gate.open();
+    put.await.unwrap().unwrap();
+    assert!(began.elapsed() < lab.settings.write_deadline / 2, "{:?}", began.elapsed());
+    process.clear(1);
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}

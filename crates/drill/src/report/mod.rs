@@ -27,8 +27,10 @@ pub struct Outcome {
     pub findings: Findings,
     /// Most markers that were in the journal at once.
     pub journal_peak: u64,
-    /// From the end of the outage until everything was settled for the first time, under load; nothing
-    /// if it was not, or did not stay so.
+    /// From the end of the outage until every side had everything for the first time, under load; nothing if it was not so.
+    pub level_ms: Option<f64>,
+    /// From the end of the outage until everything was settled for the first time, under load: every side has everything,
+    /// and nothing can land late any more. Nothing if it was not, or did not stay so.
     pub catch_up_ms: Option<f64>,
     /// Whether all sides hold the same, and what was acknowledged.
     pub converged: bool,
@@ -64,7 +66,7 @@ impl fmt::Display for Outcome {
         write!(
             f,
             "{}: {} requests, {} failed, p99 {} ms, slowest {} ms, first read {:?} ms; {} writes, {} \
-             lost, {} back, {} stale, {} corrupt; journal {}, caught up in {:?} ms, {} of {} keys differ",
+             lost, {} back, {} stale, {} corrupt; journal {}, level in {:?} ms, caught up in {:?} ms, {} of {} keys differ",
             self.scenario,
             measured.requests,
             measured.failed_requests,
@@ -77,6 +79,7 @@ impl fmt::Display for Outcome {
             findings.stale_reads,
             findings.corrupt_reads,
             self.journal_peak,
+            self.level_ms,
             self.catch_up_ms,
             self.audit.different,
             self.audit.keys,
@@ -137,6 +140,8 @@ pub struct Totals {
     pub corrupt_reads: u64,
     /// Most markers at once.
     pub journal_peak: u64,
+    /// The longest time until every side had everything; nothing if it was not so each time.
+    pub level_ms: Option<f64>,
     /// The longest catch-up; nothing if one did not end.
     pub catch_up_ms: Option<f64>,
     /// Whether all sides were equal each time.
@@ -184,6 +189,7 @@ impl Report {
             stale_reads: sum(|outcome| outcome.findings.stale_reads),
             corrupt_reads: sum(|outcome| outcome.findings.corrupt_reads),
             journal_peak: all().map(|outcome| outcome.journal_peak).max().unwrap_or_default(),
+            level_ms: latest(|outcome| outcome.level_ms),
             catch_up_ms: latest(|outcome| outcome.catch_up_ms),
             converged: all().all(|outcome| outcome.converged),
         }

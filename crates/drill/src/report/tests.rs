@@ -33,6 +33,7 @@ fn outcome(scenario: Scenario, slow: u64) -> Outcome {
         measured,
         findings,
         journal_peak: 17,
+        level_ms: Some(300.0),
         catch_up_ms: Some(500.0),
         converged: true,
         audit: Audit::default(),

@@ -85,6 +85,7 @@ pub(crate) struct Totals {
     pub(crate) markers: u64,
     pub(crate) keys: u64,
     pub(crate) quarantined: u64,
+    pub(crate) unlevel: u64,
     pub(crate) oldest: Option<Stamp>,
     pub(crate) dirty_keys: Vec<u64>,
     pub(crate) dirty_bytes: Vec<u64>,
@@ -300,6 +301,8 @@ impl Index {
         let keys = self.read();
         for entry in keys.values() {
             totals.keys += 1;
+            let unlevel = |known: &Known| known.target.is_some() && !known.leveled;
+            totals.unlevel += u64::from(entry.iter().any(unlevel));
             let dirt = Dirt::of(entry);
             let newest = entry.iter().max_by_key(|known| known.marker.stamp);
             let size = newest.and_then(|newest| newest.marker.size).unwrap_or(0);

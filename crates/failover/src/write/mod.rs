@@ -9,9 +9,11 @@ pub(crate) mod delete;
 pub(crate) mod leg;
 pub(crate) mod multipart;
 pub(crate) mod put;
+mod sole_copy;
 pub(crate) mod spoilt;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{PutResult, Result};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::Span;
 
 use self::leg::{Leg, Outcome};
@@ -139,9 +141,6 @@ enum Unsettled {
     Unrecorded(object_store::Error, Vec<Draft>),
 }
 
-/// How often a version is sent again that a catch-up overwrites.
-const ATTEMPTS: usize = 3;
-
 type Legs = FuturesUnordered<Task<Leg>>;
 /// Markers that are written beside the data: place in the list of drafts, home, what came of it.
 type Beside = FuturesUnordered<Task<(usize, usize, Kept)>>;
@@ -224,14 +223,26 @@ impl Engine {
         let mut legs = self.legs(&write, send, until, &enough);
         let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
         tally.confirmed.append(&mut write.decided);
-        self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
+        // Those who are asked may be silent while those who were left out have become free.
+        let relief = async {
+            if !dirt.busy.is_empty() {
+                sleep(self.marker_patience() + Self::body_time(write.size)).await;
+                if !self.spare(&write, homes, until).await.is_empty() {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), relief).await;
         // They were left out because an earlier write of the key is on its way there; now they are needed.
         if tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty() {
             let spare = self.spare(&write, homes, until).await;
             if !spare.is_empty() {
                 send |= spare;
-                legs = self.legs(&write, spare, until, &enough);
-                self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough)).await;
+                legs.extend(self.legs(&write, spare, until, &enough));
+                let never = std::future::pending();
+                self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), never)
+                    .await;
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
@@ -241,49 +252,6 @@ impl Engine {
         }
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
-    }
-
-    /// A catch-up of another process may have been on its way to a backend without conditions, and have landed on what was
-    /// just written there. Where there is another copy, that mends it; what one backend alone took is looked at, and sent
-    /// again; a completed upload cannot be. Whoever is later still than this look overwrites the only copy: no request can
-    /// prevent that at such a backend.
-    async fn hold_ground(self: &Arc<Self>, write: &Write, tally: &mut Tally, until: Instant) {
-        let [(at, _)] = tally.confirmed[..] else { return };
-        let exposed = !write.delete
-            && write.operation != Operation::Multipart
-            && !self.backends[at].enforces_conditions()
-            && self
-                .index
-                .dirt(&write.key)
-                .is_some_and(|dirt| dirt.behind.has(at) || dirt.unsure.has(at));
-        if !exposed {
-            return;
-        }
-        for _ in 0..ATTEMPTS {
-            let bound = until.min(Instant::now() + self.settings.attempt_deadline);
-            let look = conditional::head(&*self.backends[at].store, &write.key);
-            // A look that fails says nothing against what was confirmed.
-            let Ok(Ok(seen)) = timeout_at(bound, look).await else { return };
-            let version = write.version.unwrap_or(write.stamp);
-            let overwritten = match seen {
-                Some((_, Some(tag))) => {
-                    tag.stamp != version && !(tag.belongs_to(&write.key) && tag.stamp > write.stamp)
-                }
-                // Deleted since, or written by somebody who knows nothing of stamps.
-                _ => false,
-            };
-            if !overwritten {
-                return;
-            }
-            tally.confirmed.clear();
-            let mut legs = self.legs(write, Mask::only(at), until, &Arc::default());
-            while let Some(leg) = legs.next().await {
-                tally.take(leg);
-            }
-            if tally.confirmed.is_empty() {
-                return;
-            }
-        }
     }
 
     fn legs(
@@ -327,14 +295,16 @@ impl Engine {
             .collect()
     }
 
-    /// Collects answers until all are in, or enough of them and the rest is slow.
+    /// Collects answers until all are in, or enough of them and the rest is slow; or too few, and there is relief.
     async fn gather(
         &self,
         legs: &mut Legs,
         writing: &mut Beside,
         beside: &mut [Draft],
         (tally, enough): (&mut Tally, &Flag),
+        relief: impl Future<Output = ()>,
     ) {
+        let mut relief = pin!(relief);
         let mut patience: Option<Instant> = None;
         loop {
             if patience.is_none() && tally.confirmed.len() >= self.settings.min_copies {
@@ -355,6 +325,7 @@ impl Engine {
                 },
                 Some((at, home, kept)) = writing.next(), if !writing.is_empty() => beside[at].note(home, kept),
                 () = slow => return,
+                () = &mut relief, if patience.is_none() => return,
             }
         }
     }

@@ -35,6 +35,7 @@ fn table(report: &Report) -> String {
         ">back",
         ">stale",
         ">journal",
+        ">level ms",
         ">catch-up ms",
         "equal",
     ]);
@@ -63,6 +64,7 @@ fn row(table: &mut Table, name: &str, outcome: &Outcome) {
         findings.resurrected_deletes.to_string(),
         (findings.stale_reads + findings.corrupt_reads).to_string(),
         outcome.journal_peak.to_string(),
+        time(outcome.level_ms),
         time(outcome.catch_up_ms),
         if outcome.converged { "yes" } else { "NO" }.to_owned(),
     ]);
