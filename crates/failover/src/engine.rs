@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use lifeboat_core::{Class, Fault, Stamp, Verdict};
 use object_store::path::Path;
@@ -333,6 +334,19 @@ impl Engine {
             self.remember_ahead(key, stamp);
         }
         stamp
+    }
+
+    /// Dates a write: its stamp, and the newest write that was known then.
+    ///
+    /// What a journal says that could not be read since the start is not known, nor how far ahead the clock was by which this
+    /// process was dated before: then what is there is looked at first, so that the write comes after that.
+    pub(crate) async fn date(&self, key: &Path) -> (Stamp, Option<Stamp>) {
+        if !self.journals_known.load(Ordering::Acquire) {
+            // Whoever is silent is not waited for longer than a write waits for a slow one.
+            drop(timeout(self.marker_patience(), self.look(key)).boxed().await);
+        }
+        let stamp = self.stamp(key);
+        (stamp, self.known_before(key, stamp))
     }
 
     /// The newest acknowledged write of a key that is known and comes before `stamp`.

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use lifeboat_failover::HealthState;
-use lifeboat_testkit::fault_store::{Gate, Operation, Rule, Strike};
+use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use object_store::{Error, ObjectStoreExt};
 use tokio::time::sleep;
 
-use crate::lab::{JOURNAL, Lab, Process, key};
+use crate::lab::{JOURNAL, Lab, Process, fresh_way, key};
 
 /// Nobody listens at b0, and the process knows it and b1: markers for b0 are written beside the data.
 async fn lose_the_first(process: &Process) {
@@ -103,4 +103,26 @@ async fn put_cut_off_after_its_marker_leaves_the_version_that_only_the_other_sid
     let next = lab.process(3);
     assert_eq!(next.get(&key()).await.unwrap(), "v1");
     lab.expect_everywhere(&[&next], &key(), Some("v1")).await;
+}
+
+/// Simulation seed 231318.
+#[tokio::test(start_paused = true)]
+async fn process_that_starts_again_with_an_earlier_clock_writes_after_what_is_there() {
+    for deleted in [false, true] {
+        let lab = Lab::new(2);
+        let first = lab.process_ahead(1, 60_000);
+        first.must_put(&key(), "v1").await;
+        first.spawner.crash();
+        let ways = vec![fresh_way(), fresh_way()];
+        ways[1].add(Rule::new(Strike::Fail(Failure::Refused)));
+        let next = lab.process_through(2, 0, ways);
+        if deleted {
+            next.delete(&key()).await.unwrap().unwrap();
+        } else {
+            next.must_put(&key(), "v2").await;
+        }
+        next.recover(1).await;
+        let wanted = (!deleted).then_some("v2");
+        lab.expect_everywhere(&[&next], &key(), wanted).await;
+    }
 }

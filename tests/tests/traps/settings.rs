@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{Lab, Process, come_to_rest, key};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key};
 
 /// Why the failover could not do it, and whether it may have happened.
 fn reason(error: &Error) -> (Reason, Effect) {
@@ -301,4 +301,22 @@ async fn replica_that_is_never_waited_for_is_not_taken_for_slow() {
     assert!(create.is_ok(), "{create:?}");
     let again = process.store.put_opts(&key(), "y".into(), PutMode::Create.into()).await;
     assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+}
+
+/// Simulation seed 231424.
+#[tokio::test(start_paused = true)]
+async fn intents_that_take_too_long_leave_time_for_the_data() {
+    let mut lab = Lab::new(3);
+    lab.settings.intent = true;
+    lab.settings.write_deadline = lab.settings.attempt_deadline * 2;
+    let process = lab.process(1);
+    process.store.loaded().await;
+    // Two of them answer nothing that has to do with markers or data, and everything else: they are not out.
+    for way in &process.ways[..2] {
+        for kept in [JOURNAL, key().as_ref()] {
+            way.add(Rule::new(Strike::Hang).on(&[Operation::Put]).prefix(kept));
+        }
+    }
+    process.must_put(&key(), "v1").await;
+    assert_eq!(lab.at(2, &key()).as_deref(), Some("v1"));
 }

@@ -126,10 +126,10 @@ impl Engine {
             }
             .boxed()
         });
-        let stamp = self.stamp(to);
+        let (stamp, after) = self.date(to).await;
         self.fan_out(Write {
             stamp,
-            after: self.known_before(to, stamp),
+            after,
             key: to.clone(),
             operation: Operation::Copy,
             delete: false,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, stream};
+use lifeboat_core::Stamp;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutResult, Result};
 use tokio::time::Instant;
@@ -40,7 +41,8 @@ impl Engine {
             }
             .boxed()
         });
-        self.fan_out(deletion(self, key.clone(), send, until)).await?;
+        let dated = self.date(&key).await;
+        self.fan_out(deletion(key.clone(), dated, send, until)).await?;
         Ok(key)
     }
 
@@ -90,11 +92,15 @@ impl Engine {
     }
 }
 
-fn deletion(engine: &Engine, key: Path, send: leg::Send, until: Instant) -> Write {
-    let stamp = engine.stamp(&key);
+fn deletion(
+    key: Path,
+    (stamp, after): (Stamp, Option<Stamp>),
+    send: leg::Send,
+    until: Instant,
+) -> Write {
     Write {
         stamp,
-        after: engine.known_before(&key, stamp),
+        after,
         key,
         operation: Operation::Delete,
         delete: true,

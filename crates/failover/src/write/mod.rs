@@ -330,14 +330,16 @@ impl Engine {
         }
     }
 
-    /// Waits for intents: until each has a home, and then no longer than for slow data.
+    /// Waits for intents: until each has a home, and then no longer than for slow data. At least half of the time is left for
+    /// the data.
     async fn await_intents(&self, writing: &mut Beside, beside: &mut [Draft], until: Instant) {
-        let mut ends = until;
+        let half = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
+        let mut ends = half;
         while let Ok(Some((at, home, kept))) = timeout_at(ends, writing.next()).await {
             beside[at].note(home, kept);
             let homeless = |draft: &Draft| draft.homes.is_empty();
-            if ends == until && !beside.iter().any(homeless) {
-                ends = until.min(Instant::now() + self.marker_patience());
+            if ends == half && !beside.iter().any(homeless) {
+                ends = half.min(Instant::now() + self.marker_patience());
             }
         }
     }

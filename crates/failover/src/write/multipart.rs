@@ -397,11 +397,11 @@ impl Engine {
             .boxed()
         });
         // Orders after everything that was written to the key since the upload began.
-        let stamp = self.stamp(&key);
+        let (stamp, after) = self.date(&key).await;
         let done = self
             .fan_out(Write {
                 stamp,
-                after: self.known_before(&key, stamp),
+                after,
                 key: key.clone(),
                 operation: Operation::Multipart,
                 delete: false,

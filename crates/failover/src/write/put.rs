@@ -87,13 +87,12 @@ impl Engine {
     ) -> Result<PutResult> {
         let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
         let checksum = content_checksum(payload.iter());
-        let stamp = self.stamp(&key);
+        let (stamp, after) = self.date(&key).await;
         let tag = VersionTag::new(stamp, &key, Some(checksum));
         let mode = options.mode.clone();
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutOptions { attributes, ..options };
         let body = Body { payload, options };
-        let after = self.known_before(&key, stamp);
         let write = write_of(key, (stamp, after), (size, until), memory, body.clone());
         let done = match mode {
             PutMode::Overwrite => self.fan_out(write).await,
