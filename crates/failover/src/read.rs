@@ -453,7 +453,8 @@ impl Race<'_> {
         }
     }
 
-    /// Forgets who answered what, if that was not believed and the markers of the key are others than they were.
+    /// Forgets who answered what, if that was not believed and the markers of the key are others than they were. The read's
+    /// own deadline bounds how often.
     fn begin_again(&mut self) -> bool {
         if !self.stale && self.missed.is_empty() {
             return false;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifeboat_testkit::fault_store::{Failure, Operation, Rule, Strike};
+use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::time::{Instant, sleep};
@@ -127,4 +127,31 @@ async fn writer_of_a_key_does_not_wait_until_a_loser_is_kept_at_a_slow_backend()
     process.clear(1);
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
     assert!(lab.kept().contains(&"somebody's".to_owned()), "{:?}", lab.kept());
+}
+
+/// Simulation seed 342841.
+#[tokio::test(start_paused = true)]
+async fn catch_up_that_somebody_waits_for_does_not_wait_for_a_silent_backend() {
+    let mut lab = Lab::new(3);
+    lab.settings.min_copies = 2;
+    let process = lab.process(1);
+    process.refuse(0);
+    process.must_put(&key(), "v1").await;
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let held = process.put(&key(), "v2");
+    gate.reached().await;
+    // Catch-up stands in the queue for the key, and then a writer.
+    process.recover(0).await;
+    sleep(Duration::from_secs(1)).await;
+    process.swallow(2);
+    let put = process.put(&key(), "v3");
+    come_to_rest().await;
+    let began = Instant::now();
+    gate.open();
+    held.await.unwrap().unwrap();
+    put.await.unwrap().unwrap();
+    assert!(began.elapsed() < lab.settings.attempt_deadline, "{:?}", began.elapsed());
+    process.clear(2);
+    lab.expect_everywhere(&[&process], &key(), Some("v3")).await;
 }

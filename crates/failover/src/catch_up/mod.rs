@@ -18,7 +18,7 @@ use lifeboat_core::stamp::key_hash;
 use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::copying::ONE_PUT;
 use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
@@ -171,7 +171,7 @@ impl Engine {
         done: &mut Reconciled,
         late: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
-        let seen = self.look(key).await;
+        let Some(seen) = self.look_in_time(key, urgency).await else { return Ok(true) };
         let states = self.states_of(&seen);
         // While nobody answers who has the newest write, what the others have decides nothing.
         let newest = newest_acknowledged(known);
@@ -398,6 +398,15 @@ impl Engine {
         let engine = Arc::clone(self);
         let until = Instant::now() + self.settings.attempt_deadline;
         self.spawn(async move { engine.keep(draft, Origin::Ended, until).await });
+    }
+
+    /// The state of a key at every backend that answers; none if somebody waits for the key and a backend is silent.
+    async fn look_in_time(&self, key: &Path, urgency: Urgency) -> Option<Vec<(usize, Seen)>> {
+        let look = self.look(key);
+        if urgency == Urgency::Yielding && self.locks.is_wanted(key) {
+            return timeout(self.marker_patience(), look).await.ok();
+        }
+        Some(look.await)
     }
 
     /// The state of a key at every backend that answers.

@@ -129,7 +129,7 @@ impl Engine {
             return undecidable(backend.state().as_str());
         }
         // Bringing it up to date would change nothing about that.
-        not_in_vain(backend, mode)?;
+        check_support(backend, mode)?;
         // A journal that has not been read may say that this backend lags.
         for other in self.unread_journals().without(passed).without(Mask::only(at)).iter() {
             let bound = self.settings.attempt_deadline;
@@ -322,7 +322,8 @@ impl Engine {
             return;
         }
         let mark = Mark { ambiguous: true, acknowledged: false, confirmed: false, ..write.mark() };
-        let until = Instant::now() + self.settings.attempt_deadline;
+        // Known here at once; those who wait for the key do not wait for a home that is slow.
+        let until = Instant::now() + self.marker_patience();
         self.leave_marker(&mark, at, until).await;
     }
 
@@ -347,7 +348,7 @@ impl Engine {
 ///
 /// # Errors
 /// `NotSupported` where it is known not to.
-fn not_in_vain(backend: &Backend, mode: &PutMode) -> Result<()> {
+fn check_support(backend: &Backend, mode: &PutMode) -> Result<()> {
     let can = backend.store.capabilities();
     let (support, name) = match mode {
         PutMode::Overwrite => return Ok(()),
