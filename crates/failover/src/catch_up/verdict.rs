@@ -106,7 +106,8 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
         known.iter().filter(|known| known.marker.delete).map(|known| known.marker.stamp).max();
     // A backend that had confirmed a write, by a marker of its own, and holds nothing now: a later delete was
     // there, by somebody who did not know of the marker.
-    // Unless an earlier delete may have landed there late: that explains it.
+    // Unless an earlier delete may have landed there late: that explains it, and what it took is brought back from whoever
+    // else has it.
     let late = |at: usize| {
         known
             .iter()
@@ -125,14 +126,19 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
     // A marker that was written beside the data does not say whether the write was confirmed. But its keeper lacks
     // nothing that was, if no marker names it: what the marked backend holds is older, and is gone where it was kept.
     let lacks_nothing = |state: &State<'_>| state.complete && !named(state.at, Stamp::new(0, 0));
-    let absent = states.iter().filter(|state| state.seen.is_none() && !late(state.at));
+    let held = |write: &Known| {
+        let written = Order(Some(write.marker.stamp));
+        states.iter().any(|state| state.seen.is_some() && order(key, state, known) >= written)
+    };
+    let absent = states.iter().filter(|state| state.seen.is_none());
     let inferred = absent
         .clone()
         .flat_map(|state| {
             let certain = lacks_nothing(state);
             let kept = known.iter().filter(move |known| known.homes.has(state.at));
             let kept = kept.filter(move |known| certain || known.marker.confirmed);
-            kept.filter(move |known| !named(state.at, known.marker.stamp))
+            let kept = kept.filter(move |known| !named(state.at, known.marker.stamp));
+            kept.filter(move |known| !late(state.at) || !held(known))
         })
         .filter(|known| known.marker.acknowledged && !known.marker.delete)
         .map(|known| known.marker.stamp.next())
@@ -142,7 +148,8 @@ fn tombstone(key: &Path, states: &[State<'_>], known: &[Known]) -> (Option<Stamp
     // written by somebody who knew of that delete: then what emptied the keeper came after both, and told nobody.
     let deletes = known.iter().filter(|delete| delete.marker.delete && delete.marker.acknowledged);
     let deletes = deletes.filter(|delete| {
-        absent.clone().any(|state| delete.homes.has(state.at) && lacks_nothing(state))
+        let mut absent = absent.clone().filter(|state| !late(state.at));
+        absent.any(|state| delete.homes.has(state.at) && lacks_nothing(state))
     });
     let outdated = deletes
         .filter_map(|delete| {

@@ -85,6 +85,19 @@ fn delete_that_landed_late_does_not_bury_what_was_written_in_its_knowledge() {
     assert_eq!((found.winner, found.lagging), (Some(1), vec![0]));
 }
 
+/// Simulation seed 409139: a process was killed while it deleted what one backend alone had, where an earlier delete may
+/// still have landed late. Whichever it was, what the other one has is older.
+#[test]
+fn what_is_gone_and_nobody_else_has_does_not_give_way_to_an_older_version() {
+    let may_land = marker(1, 5, |marker| (marker.delete, marker.ambiguous) = (true, true));
+    let newer = marker(0, 9, |marker| {
+        (marker.after, marker.confirmed) = (Some(stamp(7)), true);
+    });
+    let found = verdict(Some(7), None, &[may_land, newer]);
+    assert_eq!((found.winner, found.inferred), (None, true));
+    assert_eq!((found.lagging, found.conflicts), (vec![0], vec![0]));
+}
+
 /// The same where nobody is left who knows that the delete may still land.
 #[test]
 fn delete_does_not_bury_what_its_own_writer_wrote_later() {
