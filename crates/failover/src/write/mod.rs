@@ -231,7 +231,7 @@ impl Engine {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), relief).await;
         // They were left out because an earlier write of the key is on its way there; now they are needed.
