@@ -142,16 +142,9 @@ pub async fn drill(
     })
 }
 
-/// Waits until every side has everything for the first time.
-async fn level(subject: &dyn Subject) {
-    while !subject.is_level() {
-        sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Waits until everything is settled for the first time.
-async fn settled(subject: &dyn Subject) {
-    while !subject.is_settled() {
+/// Waits until something holds for the first time.
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
         sleep(LOOK_EVERY).await;
     }
 }
@@ -160,7 +153,7 @@ async fn settled(subject: &dyn Subject) {
 async fn steady(plan: &Plan, subject: &dyn Subject) -> bool {
     let steady = async {
         loop {
-            settled(subject).await;
+            until(|| subject.is_settled()).await;
             let since = Instant::now();
             while subject.is_settled() {
                 if since.elapsed() >= plan.steady {
@@ -210,9 +203,9 @@ impl Outage<'_> {
         }
         let healed = Instant::now();
         let ends = healed + self.plan.settle_within;
-        let level = timeout_at(ends, level(self.subject)).await;
+        let level = timeout_at(ends, until(|| self.subject.is_level())).await;
         let level = level.ok().map(|()| healed.elapsed());
-        let settled = timeout_at(ends, settled(self.subject)).await;
+        let settled = timeout_at(ends, until(|| self.subject.is_settled())).await;
         let caught_up = settled.ok().map(|()| healed.elapsed());
         Ok(Times { broken: broken.unwrap_or(healed), healed, level, caught_up })
     }
@@ -225,11 +218,7 @@ impl Outage<'_> {
     /// Waits until a read that was due after `broken` was served.
     async fn hold(&self, broken: Instant, most: Duration) {
         let broken = broken - self.began;
-        let read = async {
-            while !self.load.recorder.was_read_since(broken) {
-                sleep(LOOK_EVERY).await;
-            }
-        };
+        let read = until(|| self.load.recorder.was_read_since(broken));
         // Past the bound there was none, and the outcome says so.
         let _ = timeout(most, read).await;
     }

@@ -345,14 +345,14 @@ impl Engine {
             // Whoever is silent is not waited for longer than a write waits for a slow one.
             drop(timeout(self.marker_patience(), self.look(key)).boxed().await);
         }
-        let stamp = self.stamp(key);
-        (stamp, self.known_before(key, stamp))
+        self.stamp_after_known(key)
     }
 
-    /// The newest acknowledged write of a key that is known and comes before `stamp`.
-    pub(crate) fn known_before(&self, key: &Path, stamp: Stamp) -> Option<Stamp> {
-        let (newest, _, _) = self.index.dirt(key)?.newest?;
-        (newest < stamp).then_some(newest)
+    /// A stamp, and the newest acknowledged write of the key that is known and comes before it.
+    pub(crate) fn stamp_after_known(&self, key: &Path) -> (Stamp, Option<Stamp>) {
+        let stamp = self.stamp(key);
+        let newest = self.index.dirt(key).and_then(|dirt| dirt.newest).map(|(newest, ..)| newest);
+        (stamp, newest.filter(|newest| *newest < stamp))
     }
 
     /// Waits until the legs of acknowledged writes have ended. False if they take longer than a write may: what is still

@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// Whether a backend may hold something else than the latest version.
-    fn is_dirty_at(&self, at: usize, key: &Path) -> bool {
+    pub(super) fn is_dirty_at(&self, at: usize, key: &Path) -> bool {
         self.index.dirt(key).is_some_and(|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
     }
 
@@ -227,8 +227,7 @@ impl Engine {
             && tag.belongs_to(&write.key)
         {
             self.follow(&write.key, tag.stamp);
-            write.stamp = self.stamp(&write.key);
-            write.after = self.known_before(&write.key, write.stamp);
+            (write.stamp, write.after) = self.stamp_after_known(&write.key);
             let checksum = tag_of(body).and_then(|tag| tag.checksum);
             VersionTag::new(write.stamp, &write.key, checksum).write(&mut body.options.attributes);
         }

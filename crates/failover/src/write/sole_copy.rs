@@ -12,6 +12,7 @@ use super::{Tally, Write};
 use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::events::Operation;
+use crate::journal::index::Known;
 
 /// How often a version is sent again that a catch-up overwrites.
 const ATTEMPTS: usize = 3;
@@ -26,13 +27,9 @@ impl Engine {
         until: Instant,
     ) {
         let [(at, _)] = tally.confirmed[..] else { return };
-        let dirty = |at| {
-            let dirt = self.index.dirt(&write.key);
-            dirt.is_some_and(|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
-        };
         // A delete is remembered by its marker, and a completed upload cannot be sent again.
         let again = !write.delete && write.operation != Operation::Multipart;
-        if !again || self.backends[at].enforces_conditions() || !dirty(at) {
+        if !again || self.backends[at].enforces_conditions() || !self.is_dirty_at(at, &write.key) {
             return;
         }
         for _ in 0..ATTEMPTS {
@@ -56,10 +53,11 @@ impl Engine {
 
     /// Whether a version is an older one than that of a write, and one that a marker speaks of: catch-up brings those.
     fn was_brought(&self, write: &Write, there: VersionTag) -> bool {
-        let brought = self.index.of(&write.key).into_iter().any(|known| {
+        let names = |known: &Known| {
             let marker = &known.marker;
             !marker.delete && marker.stamp < write.stamp && marker.version_stamp() == there.stamp
-        });
-        brought && there.stamp != write.version.unwrap_or(write.stamp)
+        };
+        let brought = self.index.view(&write.key, |known| known.iter().any(names));
+        brought == Some(true) && there.stamp != write.version.unwrap_or(write.stamp)
     }
 }
