@@ -340,13 +340,19 @@ fn missed<'a>(
     if world.may_be_stale(read) || possible.iter().any(|write| !mine(write)) {
         return None;
     }
+    let seen = |write: &Write<'_>| write.acknowledged && mine(write) && write.ended < read.invoked;
+    let overrun = |write: &Write<'_>| {
+        world.overrun(read_key, &[write.value], write.record.invoked, read.process)
+    };
     writes.iter().find(|newer| {
-        newer.acknowledged
-            && mine(newer)
+        // Where a later write was the victim, nobody can tell what it had replaced from what replaced it.
+        let victim =
+            |later: &Write<'_>| seen(later) && precedes(world, newer, later) && overrun(later);
+        seen(newer)
             && newer.value != value
-            && newer.ended < read.invoked
             && possible.iter().all(|write| precedes(world, write, newer))
-            && !world.overrun(read_key, &[newer.value], newer.record.invoked, read.process)
+            && !overrun(newer)
+            && !writes.iter().any(victim)
             && !contested(world, writes, read, newer)
     })
 }
