@@ -336,3 +336,20 @@ async fn write_goes_on_at_a_backend_that_was_busy_with_an_earlier_one_before_the
     process.clear(1);
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn copies_that_are_needed_are_written_to_a_backend_that_others_outran() {
+    let mut lab = Lab::new(2);
+    lab.settings.min_copies = 2;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    let slow = Strike::Delay(Duration::from_millis(900));
+    process.ways[0].set([Rule::new(slow).on(&[Operation::Get])]);
+    let health = || process.store.status().backends[0].health;
+    for _ in 0..20 {
+        process.get(&key()).await.unwrap();
+    }
+    assert!(matches!(health(), HealthState::Ejected | HealthState::Probing), "{:?}", health());
+    process.must_put(&key(), "v2").await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
+}

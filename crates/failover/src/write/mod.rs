@@ -189,6 +189,10 @@ impl Engine {
         let decided: Mask = write.decided.iter().map(|(at, _)| *at).collect();
         let dirt = self.index.dirt(&write.key).unwrap_or_default();
         let mut send = self.in_use().without(dirt.busy).without(write.without).without(decided);
+        if send.len() + decided.len() < self.settings.min_copies {
+            // Those that are avoided for their slowness take it as well.
+            send = self.reachable().without(dirt.busy).without(write.without).without(decided);
+        }
         if send.is_empty() && decided.is_empty() {
             send = self.all().without(dirt.busy).without(write.without);
         }
