@@ -353,3 +353,47 @@ async fn copies_that_are_needed_are_written_to_a_backend_that_others_outran() {
     process.must_put(&key(), "v2").await;
     assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
 }
+
+/// Simulation seed 492510.
+#[tokio::test(start_paused = true)]
+async fn copies_that_are_needed_are_written_to_a_backend_that_answers_again_before_its_probe_is_due()
+ {
+    let mut lab = Lab::new(2);
+    lab.settings.min_copies = 2;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    process.refuse(0);
+    let health = || process.store.status().backends[0].health;
+    while health() != HealthState::Ejected {
+        process.get(&key()).await.unwrap();
+    }
+    process.clear(0);
+    process.must_put(&key(), "v2").await;
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_serves_a_slow_backend_is_not_the_only_one_that_is_asked() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    let slow = Strike::Delay(Duration::from_millis(900));
+    process.ways[0].set([Rule::new(slow).on(&[Operation::Get])]);
+    let out = |at: usize| {
+        let health = process.store.status().backends[at].health;
+        matches!(health, HealthState::Ejected | HealthState::Probing)
+    };
+    for _ in 0..20 {
+        process.get(&key()).await.unwrap();
+    }
+    assert!(out(0));
+    process.refuse(1);
+    for number in 0..lab.settings.health.consecutive_faults {
+        drop(process.put(&Path::from(format!("data/{number}")), "x").await);
+    }
+    assert!(out(0) && out(1));
+    process.swallow(0);
+    process.clear(1);
+    process.must_put(&key(), "v2").await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("v2"));
+}

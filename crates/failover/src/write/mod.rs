@@ -187,12 +187,9 @@ impl Engine {
         let _writing = self.begin_writing().await;
         let until = self.bound_of(&write);
         let decided: Mask = write.decided.iter().map(|(at, _)| *at).collect();
+        let takers = self.takers().await;
         let dirt = self.index.dirt(&write.key).unwrap_or_default();
-        let mut send = self.in_use().without(dirt.busy).without(write.without).without(decided);
-        if send.len() + decided.len() < self.settings.min_copies {
-            // Those that are avoided for their slowness take it as well.
-            send = self.reachable().without(dirt.busy).without(write.without).without(decided);
-        }
+        let mut send = takers.without(dirt.busy).without(write.without).without(decided);
         if send.is_empty() && decided.is_empty() {
             send = self.all().without(dirt.busy).without(write.without);
         }

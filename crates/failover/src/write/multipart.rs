@@ -190,8 +190,8 @@ impl Engine {
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutMultipartOptions { attributes, ..options };
         let bound = self.settings.write_deadline;
-        let begins: Steps<Box<dyn MultipartUpload>> = self
-            .in_use()
+        let takers = self.takers().await;
+        let begins: Steps<Box<dyn MultipartUpload>> = takers
             .iter()
             .map(|at| {
                 let (store, key, options) =

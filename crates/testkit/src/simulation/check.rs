@@ -101,9 +101,11 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     let until = record.completed?;
     let backends = 0..plan.backends.len();
     if record.action.is_conditional() {
-        // One that is slow all the time may be taken for one that is unwell; and what others write at the same time may
-        // be on its way for as long as a decision can wait.
-        let alone = written_keys(&record.action).iter().all(|key| !is_shared(key));
+        // One that is slow all the time may be taken for one that is unwell; and what others write at the same time, be it
+        // that they catch up, may be on its way for as long as a decision can wait.
+        let alone = written_keys(&record.action)
+            .iter()
+            .all(|key| !is_shared(key) && !world.others_wrote(key, record));
         let fine =
             plan.episodes.is_empty() && alone && plan.backends.iter().all(|one| one.slower == 1);
         return fine.then(|| "failed in fine weather".to_owned());
@@ -166,8 +168,10 @@ fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> 
     let client = state.clients.get(&(record.process, record.client))?;
     // What a backend lacks it may lack because it has just joined, or because a delete that failed landed there: nobody
     // has to believe it.
-    let newest = client.model.key(key)?.certain()?;
+    let known = client.model.key(key)?;
+    let newest = known.certain()?;
     newest?;
+    let (_, since) = known.expected();
     let has = |at: usize| {
         world.backends[at].with_log(|log| {
             let last = log.iter().rev().find(|change| change.key == *key);
@@ -178,7 +182,9 @@ fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> 
                     .any(|other| other.key == *key && other.sent > last.sent && other.at < last.at)
             });
             let before = last.is_none_or(|change| change.at <= record.invoked);
-            held == newest && before && !overtaken
+            // What was there before is another version, even if its bytes are the same.
+            let older = last.is_some_and(|change| change.sent < since);
+            held == newest && before && !overtaken && !older
         })
     };
     (0..world.backends.len()).find(|at| fine(*at) && has(*at))

@@ -84,7 +84,8 @@
 //!   time.
 //! - **A write that only one backend holds** is overwritten if a request that was sent to that backend before it, and
 //!   given up, lands there afterwards; or if a delete of another process, that replays an older one, comes right
-//!   after its last look. What was copied from such a key is as old.
+//!   after its last look. What was copied from such a key is as old. Nor can anybody tell then what that write had
+//!   replaced from what has replaced it: a read may find either, or nothing.
 //! - **A process that was started again** may date a write before those of its earlier life, if these were dated by the
 //!   clock of another process that is ahead. The loser is kept.
 //! - **A process that starts while a backend is unreachable** does not know what is remembered there: until it has
@@ -99,7 +100,7 @@
 //! - **What was there before a backend joined**, and nobody wrote since, need not come to it by catching up, only by mending.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
 //! - **Conditional operations** may be refused whenever a backend has ever been unwell, or others write the key at the
-//!   same time. They may never succeed falsely.
+//!   same time, for themselves or because they catch up. They may never succeed falsely.
 
 mod application;
 mod backend;

@@ -173,6 +173,19 @@ impl World {
         })
     }
 
+    /// Whether another process changed a key while an operation was under way, or within the grace before it.
+    pub(super) fn others_wrote(&self, key: &Path, record: &Record) -> bool {
+        let grace = u64::try_from(self.profile.grace.as_millis()).unwrap_or(u64::MAX);
+        let from = record.invoked.saturating_sub(grace);
+        let until = record.completed.unwrap_or(u64::MAX);
+        let is_other = |change: &super::Applied| {
+            change.key == *key
+                && (from..=until).contains(&change.at)
+                && change.client.is_some_and(|client| process_of(client) != record.process)
+        };
+        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(is_other)))
+    }
+
     /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
     pub(super) fn is_disturbed(&self, state: &State, key: &Path) -> bool {
         // A request that was sent before the loss and landed after it: what was remembered of it may be lost.
