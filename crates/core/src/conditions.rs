@@ -6,6 +6,8 @@
 //! wrong ETag (must be refused), update with the right one (must pass). What is ignored is never
 //! relied on: the [`ConditionGate`] answers `NotSupported` instead of a false success.
 
+use std::fmt::Display;
+
 use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{
@@ -334,17 +336,18 @@ impl ConditionGate {
         classify: Classifier<'_>,
         mode: &PutMode,
     ) -> Result<()> {
-        let (declared, name) = match mode {
+        let declared = match mode {
             PutMode::Overwrite => return Ok(()),
-            PutMode::Create => (self.create, "create-if-absent (PutMode::Create)"),
-            PutMode::Update(_) => (self.update, "compare-and-swap (PutMode::Update)"),
+            PutMode::Create => self.create,
+            PutMode::Update(_) => self.update,
         };
         if self.found.get().is_none() {
             if declared == Support::Yes && self.trust == Trust::Declared {
                 return Ok(());
             }
             if declared == Support::No {
-                return Err(unsupported(store, name, "declared by its provider as not enforced"));
+                let why = "declared by its provider as not enforced";
+                return Err(unsupported_condition(store, mode, why));
             }
         }
         let found = self.found.get_or_try_init(|| probe_conditions(store, classify)).await?;
@@ -355,11 +358,16 @@ impl ConditionGate {
         if finding.support.is_yes() {
             return Ok(());
         }
-        Err(unsupported(store, name, finding.detail))
+        Err(unsupported_condition(store, mode, finding.detail))
     }
 }
 
-fn unsupported(store: &dyn ObjectStore, name: &str, why: &str) -> Error {
+/// The refusal of a put on a condition that `store` does not enforce: `NotSupported`, with the remedy.
+pub fn unsupported_condition(store: impl Display, mode: &PutMode, why: &str) -> Error {
+    let name = match mode {
+        PutMode::Update(_) => "compare-and-swap (PutMode::Update)",
+        _ => "create-if-absent (PutMode::Create)",
+    };
     crate::Error::new(
         crate::ErrorKind::NotSupported,
         format!("{store} cannot be relied on for {name}: {why}"),

@@ -47,7 +47,7 @@ pub use adapter::AnyStore;
 pub use bucket::{BucketRule, BucketRules};
 pub use capabilities::{Capabilities, PartLimits, Support};
 pub use class::{Class, Effect, Fault, Verdict, causes, classify_default};
-pub use conditions::CapabilityReport;
+pub use conditions::{CapabilityReport, unsupported_condition};
 pub use error::{Error, ErrorKind};
 pub use identity::{Identity, Jurisdiction};
 pub use prefix::Prefixed;

@@ -426,22 +426,14 @@ impl Race<'_> {
             match self.judge(lap, result, &mut older).await {
                 Some(done) => return done,
                 None if first_lap.is_some() || !others.is_empty() => {}
-                None => match self.next_lap(None) {
-                    Some(next) if Instant::now() < self.ends => {
-                        self.failed_over(lap.at, next.at);
-                        others.push(self.attempt(next, call));
-                        latest = next;
-                        hedged = false;
-                    }
-                    // The markers have changed meanwhile: what was answered means something else.
-                    _ if Instant::now() < self.ends && self.begin_again() => {
-                        let Some(next) = self.next_lap(None) else { return Err(self.give_up()) };
+                None => match self.following(lap.at) {
+                    Some(next) => {
                         others.push(self.attempt(next, call));
                         latest = next;
                         hedged = false;
                     }
                     // Nobody has the latest version: an older one has to do, where that is wanted.
-                    _ => match older.take() {
+                    None => match older.take() {
                         Some(served) => {
                             self.served_stale(served.at);
                             return Ok(served);
@@ -451,6 +443,19 @@ impl Race<'_> {
                 },
             }
         }
+    }
+
+    /// Who is asked when everybody who was has answered in vain: the next one; or all of them anew where the markers have
+    /// changed meanwhile, because what was answered means something else then.
+    fn following(&mut self, from: usize) -> Option<Lap> {
+        if Instant::now() >= self.ends {
+            return None;
+        }
+        if let Some(next) = self.next_lap(None) {
+            self.failed_over(from, next.at);
+            return Some(next);
+        }
+        if self.begin_again() { self.next_lap(None) } else { None }
     }
 
     /// Forgets who answered what, if that was not believed and the markers of the key are others than they were. The read's

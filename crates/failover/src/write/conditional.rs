@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
-use lifeboat_core::{BlobStore, Class, Effect, ErrorKind, Support, VersionTag};
+use lifeboat_core::{BlobStore, Class, Effect, Support, VersionTag, unsupported_condition};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -349,18 +349,16 @@ impl Engine {
 /// `NotSupported` where it is known not to.
 fn check_support(backend: &Backend, mode: &PutMode) -> Result<()> {
     let can = backend.store.capabilities();
-    let (support, name) = match mode {
+    let support = match mode {
         PutMode::Overwrite => return Ok(()),
-        PutMode::Create => (can.create_if_absent, "create-if-absent (PutMode::Create)"),
-        PutMode::Update(_) => (can.compare_and_swap, "compare-and-swap (PutMode::Update)"),
+        PutMode::Create => can.create_if_absent,
+        PutMode::Update(_) => can.compare_and_swap,
     };
     if support != Support::No {
         return Ok(());
     }
-    let why = format!("{} decides, and does not enforce {name}", backend.id);
-    Err(lifeboat_core::Error::new(ErrorKind::NotSupported, why)
-        .with_remedy("let a backend that enforces conditions be the first")
-        .into())
+    let why = "it is the one that decides; let a backend that enforces conditions be the first";
+    Err(unsupported_condition(&backend.id, mode, why))
 }
 
 fn tag_of(body: &Body) -> Option<VersionTag> {
