@@ -200,23 +200,21 @@ impl Backend {
         if self.answers.fetch_add(1, Ordering::AcqRel) == 0 {
             self.confirming.answered.raise();
         }
-        if self.troubled.load(Ordering::Acquire) {
+        if self.is_troubled() {
             self.observe(Evidence::Answered, "it answers");
         }
     }
 
     /// It refused something: it is there, but that is no proof that it still lets us in.
     pub(crate) fn refused(&self) {
-        if self.troubled.load(Ordering::Acquire) {
+        if self.is_troubled() {
             self.observe(Evidence::Answered, "it answers");
         }
     }
 
-    /// It answered a read before a hedge was due.
-    pub(crate) fn in_time(&self) {
-        if self.troubled.load(Ordering::Acquire) {
-            self.observe(Evidence::InTime, "it answers in time");
-        }
+    /// Whether there is anything against it that an answer would change.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire)
     }
 
     /// Whether requests are being saved from its slowness one after the other; or, once it is ejected, whether that is why.

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use lifeboat_core::{Class, Effect, Fault, VersionTag};
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetResult, ObjectStore, Result};
+use object_store::{Error, GetOptions, GetResult, Result};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Span;
 
@@ -151,7 +151,8 @@ impl Engine {
             // Both borrow from outside of the attempt: nothing is copied unless an `ETag` must lose its label.
             let own = own_options(backend, &options);
             let store = Arc::clone(&backend.store);
-            async move { store.get_opts(key, own).await }
+            // By reference: for an `Arc` the trait has an implementation of its own, which boxes the future once more.
+            async move { (*store).get_opts(key, own).await }
         };
         // Until every journal has been read, all that answer are asked which version they have.
         let latest = |holders| Choice { trusted: true, ..Choice::among(holders) };
@@ -302,7 +303,9 @@ impl Engine {
         if let Ok(served) = &result {
             let id = &self.backends[served.at].id;
             self.observers.answered(served.at, id, operation, began.elapsed(), Outcome::Ok);
-            Span::current().record(BACKEND, &**id);
+            if tracing::dispatcher::has_been_set() {
+                Span::current().record(BACKEND, &**id);
+            }
         }
         result
     }
@@ -423,7 +426,11 @@ impl Race<'_> {
                     continue;
                 }
             };
-            match self.judge(lap, result, &mut older).await {
+            let judged = match result {
+                Ok(result) => self.weigh(lap, result, &mut older),
+                Err(error) => self.judge(lap, error).boxed().await,
+            };
+            match judged {
                 Some(done) => return done,
                 None if first_lap.is_some() || !others.is_empty() => {}
                 None => match self.following(lap.at) {
@@ -516,36 +523,36 @@ impl Race<'_> {
         });
     }
 
-    /// What an answer is worth: the result, or nothing, and the next one is asked.
-    async fn judge<T: Versioned>(
+    /// What an answer with something in it is worth: the result, or nothing, and the next one is asked.
+    fn weigh<T: Versioned>(
         &mut self,
         lap: Lap,
-        result: Result<T>,
+        result: T,
         older: &mut Option<Served<T>>,
     ) -> Option<Result<Served<T>>> {
         let backend = &self.engine.backends[lap.at];
-        let error = match result {
-            Ok(result) => {
-                let took = lap.began.elapsed();
-                backend.answered();
-                if took <= self.engine.late(lap.at, self.kind).0 {
-                    backend.in_time();
-                }
-                backend.latencies.record(self.kind, took);
-                // Read only where something is known of the key that it is compared with.
-                let tag = self.dirt.as_ref().and_then(|_| result.tag());
-                if let Some(buried) = self.buried(tag) {
-                    return self.missing(lap, buried);
-                }
-                let accepted = self.accept(lap, tag, result, older);
-                if accepted.is_some() {
-                    self.won(lap);
-                }
-                return accepted;
-            }
-            Err(error) => error,
-        };
-        let verdict = self.engine.judge(lap.at, self.operation, &error).boxed().await;
+        let took = lap.began.elapsed();
+        backend.answered();
+        if backend.is_troubled() && took <= self.engine.late(lap.at, self.kind).0 {
+            backend.observe(Evidence::InTime, "it answers in time");
+        }
+        backend.latencies.record(self.kind, took);
+        // Read only where something is known of the key that it is compared with.
+        let tag = self.dirt.as_ref().and_then(|_| result.tag());
+        if let Some(buried) = self.buried(tag) {
+            return self.missing(lap, buried);
+        }
+        let accepted = self.accept(lap, tag, result, older);
+        if accepted.is_some() {
+            self.won(lap);
+        }
+        accepted
+    }
+
+    /// What any other answer is worth. Boxed by who calls it: it is in no read's future that succeeds.
+    async fn judge<T>(&mut self, lap: Lap, error: Error) -> Option<Result<Served<T>>> {
+        let backend = &self.engine.backends[lap.at];
+        let verdict = self.engine.judge(lap.at, self.operation, &error).await;
         let took = lap.began.elapsed();
         let observers = &self.engine.observers;
         observers.answered(lap.at, &backend.id, self.operation, took, Outcome::of(&verdict));
