@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use lifeboat_core::Fault;
 use lifeboat_failover::{Event, Failover, HealthState, Observer, Operation, Settings, StaleReads};
 use lifeboat_testkit::fault_store::{
@@ -17,8 +17,8 @@ use lifeboat_testkit::simulation::{
 };
 use lifeboat_tests::simulated;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::{Instant, sleep};
 
 /// The ids of the two backends.
@@ -113,6 +113,10 @@ impl Bench {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    async fn list(&self) -> usize {
+        self.store.list(None).count().await
+    }
+
     /// Strikes what is asked of the first backend.
     fn strike(&self, strike: Strike, requests: &[Request]) {
         self.ways[0].set([Rule::new(strike).on(requests)]);
@@ -196,7 +200,7 @@ fn write_brought_to_the_first(bench: &Bench) -> BoxFuture<'_, ()> {
 
 /// What is told of requests and faults.
 fn rows_of_requests() -> Vec<Row> {
-    use Operation::{Get, Put};
+    use Operation::{Get, List, Put};
     vec![
         Row::new(
             "a write that a backend confirmed",
@@ -208,6 +212,34 @@ fn rows_of_requests() -> Vec<Row> {
             "a write that a backend failed",
             write_without_the_first,
             told!(Event::Served { operation: Put, backend, ok: false, .. } if backend == B0),
+        ),
+        Row::new(
+            "a read that another backend answered, which took its own time only",
+            |bench| read_against(bench, Strike::Hang),
+            told!(Event::Served { operation: Get, backend, ok: true, latency }
+                if backend == B1 && *latency < Duration::from_millis(100)),
+        ),
+        Row::new(
+            "a listing that a backend failed",
+            |bench| {
+                bench.refuse();
+                bench.list().map(drop).boxed()
+            },
+            told!(Event::Served { operation: List, backend, ok: false, .. } if backend == B0),
+        ),
+        Row::new(
+            "a listing that a backend served, until its first page",
+            |bench| {
+                async move {
+                    let mut listing = bench.store.list(None);
+                    while listing.try_next().await.unwrap().is_some() {
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                }
+                .boxed()
+            },
+            told!(Event::Served { operation: List, backend, ok: true, latency }
+                if backend == B0 && !latency.is_zero() && *latency < Duration::from_millis(100)),
         ),
         Row::new(
             "a read that a backend answered",

@@ -4,11 +4,14 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifeboat_core::{Class, Effect, Fault, Verdict, causes};
 use object_store::path::Path;
 use tokio::time::timeout;
+
+use crate::backend::Backend;
 
 /// Why no backend could do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,16 @@ impl FailoverError {
     /// Adds a backend's error, in words.
     pub(crate) fn failed(self, backend: &str, error: &object_store::Error) -> Self {
         self.answered(backend, describe(error))
+    }
+
+    /// Adds those that were not asked because they are not in use.
+    pub(crate) fn away(mut self, backends: &[Arc<Backend>]) -> Self {
+        for backend in backends.iter().filter(|backend| !backend.is_in_use()) {
+            if !self.answers.iter().any(|answer| answer.backend == backend.id) {
+                self = self.answered(&backend.id, backend.state().as_str());
+            }
+        }
+        self
     }
 
     /// Why.

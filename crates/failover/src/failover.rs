@@ -10,6 +10,7 @@ use object_store::{ObjectStore, Result};
 use serde::Serialize;
 use tokio::time::{Duration, sleep, timeout};
 
+use crate::backend::Backend;
 use crate::builder::FailoverBuilder;
 use crate::catch_up::CONFLICTS;
 use crate::catch_up::mend::MendReport;
@@ -216,11 +217,12 @@ impl Failover {
     }
 
     /// Prefers a returned backend again, now. For [`Failback::Manual`](crate::Failback::Manual), or to cut the settling time short.
-    pub fn fail_back(&self, backend_id: &str) {
-        if let Some(backend) = self.engine.backends.iter().find(|backend| backend.id == backend_id)
-        {
-            backend.observe(Evidence::FailBack, "the operator wants it back");
-        }
+    ///
+    /// # Errors
+    /// There is no such backend.
+    pub fn fail_back(&self, backend_id: &str) -> Result<()> {
+        self.backend(backend_id)?.observe(Evidence::FailBack, "the operator wants it back");
+        Ok(())
     }
 
     /// Marks a backend as holding everything that exists, after a finished and verified sync.
@@ -228,12 +230,17 @@ impl Failover {
     /// # Errors
     /// There is no such backend, or it cannot be written to.
     pub async fn mark_seeded(&self, backend_id: &str) -> Result<()> {
-        let backend = self.engine.backends.iter().find(|backend| backend.id == backend_id);
-        if let Some(backend) = backend {
-            return self.engine.mark_seeded(backend.at).await;
-        }
-        let source = format!("no backend has the id `{backend_id}`").into();
-        Err(object_store::Error::Generic { store: "Failover", source })
+        self.engine.mark_seeded(self.backend(backend_id)?.at).await
+    }
+
+    fn backend(&self, id: &str) -> Result<&Backend> {
+        let backend = self.engine.backends.iter().find(|backend| backend.id == id);
+        let backend = backend.map(|backend| &**backend);
+        let unknown = || object_store::Error::Generic {
+            store: "Failover",
+            source: format!("no backend has the id `{id}`").into(),
+        };
+        backend.ok_or_else(unknown)
     }
 
     /// Ends background work, after the legs of acknowledged writes have ended or their bound has passed.

@@ -80,8 +80,8 @@
 //!
 //! | name | kind | labels | meaning |
 //! |---|---|---|---|
-//! | `lifeboat_requests_total` | counter | backend, operation, outcome | requests to a backend: `ok`, `refused` (not found, a condition, denied) or `failed` |
-//! | `lifeboat_request_seconds` | histogram | backend, operation | from the call to the answer |
+//! | `lifeboat_requests_total` | counter | backend, operation, outcome | what was asked of a backend: `ok`, `refused` (not found, a condition, denied) or `failed` |
+//! | `lifeboat_request_seconds` | histogram | backend, operation | from the call to the answer; of a listing, to its first page |
 //! | `lifeboat_health` | gauge | backend | 0 serving, 1 suspect, 2 ejected, 3 probing |
 //! | `lifeboat_journal_markers` | gauge | | markers known |
 //! | `lifeboat_journal_oldest_seconds` | gauge | | age of the oldest marker |
@@ -91,6 +91,9 @@
 //! | `lifeboat_catch_up_bytes_total` | counter | backend | bytes written by catch-up |
 //! | `lifeboat_hedges_total` | counter | outcome | hedges `fired` and `won` |
 //! | `lifeboat_conflicts_total` | counter | | versions kept as conflicts |
+//!
+//! Counted is what operations of the application ask: a read or a write once for each backend and attempt, a listing once, however many
+//! pages it has. Not counted is what was given up because another backend had answered, nor what catch-up, journals and probes ask.
 //!
 //! # Cancel safety
 //!

@@ -48,7 +48,6 @@ struct Listing {
     hurried: Mask,
     /// Those of them that nobody has stood in for so far.
     outrun: Mask,
-    began: Instant,
 }
 
 /// The backend that is being listed.
@@ -68,7 +67,11 @@ struct Source {
     ahead: Option<ObjectMeta>,
     /// The last entry was one of our own: the rest of them are skipped where a page ends.
     private: bool,
+    /// Nothing has come yet.
     fresh: bool,
+    began: Instant,
+    /// How long its first page took.
+    first_page: Duration,
     /// It is waited for: nobody else can list what it lists.
     patient: bool,
 }
@@ -93,7 +96,6 @@ impl Engine {
             late: false,
             hurried: Mask::NONE,
             outrun: Mask::NONE,
-            began: Instant::now(),
         };
         // Boxed, so that not the whole of it is moved for each entry.
         let span = span(Operation::List, prefix);
@@ -206,6 +208,8 @@ impl Listing {
             ahead: None,
             private: false,
             fresh: true,
+            began: Instant::now(),
+            first_page: Duration::ZERO,
             patient: again || !is_complete(backend),
         });
         Ok(true)
@@ -254,7 +258,6 @@ impl Listing {
         let Some(source) = &mut self.source else { return Ok(None) };
         let backend = &self.engine.backends[source.at];
         while source.ahead.is_none() {
-            let began = source.fresh.then(Instant::now);
             // What is there already, the rest of a page, needs no timer.
             let entry = match source.ready().await {
                 Some(entry) => entry,
@@ -274,12 +277,11 @@ impl Listing {
                     Some(Err(CutOff(bound).into_error()))
                 }),
             };
-            if let Some(began) = began
-                && !matches!(entry, Some(Err(_)))
-            {
-                backend.answered();
-                backend.latencies.record(ReadKind::List, began.elapsed());
+            if source.fresh && !matches!(entry, Some(Err(_))) {
                 source.fresh = false;
+                source.first_page = source.began.elapsed();
+                backend.answered();
+                backend.latencies.record(ReadKind::List, source.first_page);
                 for slow in std::mem::take(&mut self.outrun).without(Mask::only(source.at)).iter() {
                     self.engine.backends[slow].observe(Evidence::Outrun, "its listings are late");
                 }
@@ -348,8 +350,8 @@ impl Listing {
     fn served(&self) {
         if let Some(source) = &self.source {
             let id = &self.engine.backends[source.at].id;
-            let took = self.began.elapsed();
-            self.engine.observers.answered(source.at, id, Operation::List, took, Outcome::Ok);
+            let (observers, took) = (&self.engine.observers, source.first_page);
+            observers.answered(source.at, id, Operation::List, took, Outcome::Ok);
             Span::current().record(BACKEND, &**id);
         }
     }
@@ -360,8 +362,14 @@ impl Listing {
         if std::mem::take(&mut self.late) {
             self.hurried.set(source.at);
             self.outrun.set(source.at);
-        } else if !self.engine.judge(source.at, Operation::List, &error).await.is_fault() {
-            return Err(error);
+        } else {
+            let (engine, took) = (&self.engine, source.began.elapsed());
+            let outcome = Outcome::of(&engine.judge(source.at, Operation::List, &error).await);
+            let id = &engine.backends[source.at].id;
+            engine.observers.answered(source.at, id, Operation::List, took, outcome);
+            if outcome != Outcome::Failed {
+                return Err(error);
+            }
         }
         // A joined listing lacks what only this backend has.
         let joined = !self.more.is_empty()
@@ -386,10 +394,7 @@ impl Listing {
         for (at, cause) in &self.failures {
             error = error.failed(&self.engine.backends[*at].id, cause);
         }
-        for backend in self.engine.backends.iter().filter(|backend| !backend.is_in_use()) {
-            error = error.answered(&backend.id, backend.state().as_str());
-        }
-        error.into()
+        error.away(&self.engine.backends).into()
     }
 }
 

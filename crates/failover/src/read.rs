@@ -300,12 +300,10 @@ impl Engine {
         let backend = &self.backends[at];
         let first = pin!(call(backend));
         let result = race.run(lap, first, &call).await;
-        if let Ok(served) = &result {
-            let id = &self.backends[served.at].id;
-            self.observers.answered(served.at, id, operation, began.elapsed(), Outcome::Ok);
-            if tracing::dispatcher::has_been_set() {
-                Span::current().record(BACKEND, &**id);
-            }
+        if let Ok(served) = &result
+            && tracing::dispatcher::has_been_set()
+        {
+            Span::current().record(BACKEND, &*self.backends[served.at].id);
         }
         result
     }
@@ -532,6 +530,8 @@ impl Race<'_> {
     ) -> Option<Result<Served<T>>> {
         let backend = &self.engine.backends[lap.at];
         let took = lap.began.elapsed();
+        let observers = &self.engine.observers;
+        observers.answered(lap.at, &backend.id, self.operation, took, Outcome::Ok);
         backend.answered();
         if backend.is_troubled() && took <= self.engine.late(lap.at, self.kind).0 {
             backend.observe(Evidence::InTime, "it answers in time");
@@ -552,8 +552,9 @@ impl Race<'_> {
     /// What any other answer is worth. Boxed by who calls it: it is in no read's future that succeeds.
     async fn judge<T>(&mut self, lap: Lap, error: Error) -> Option<Result<Served<T>>> {
         let backend = &self.engine.backends[lap.at];
-        let verdict = self.engine.judge(lap.at, self.operation, &error).await;
+        // The judgement may ask a probe.
         let took = lap.began.elapsed();
+        let verdict = self.engine.judge(lap.at, self.operation, &error).await;
         let observers = &self.engine.observers;
         observers.answered(lap.at, &backend.id, self.operation, took, Outcome::of(&verdict));
         match verdict.class {

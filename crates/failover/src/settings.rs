@@ -195,7 +195,8 @@ pub enum Failback {
     /// After the settling time.
     #[default]
     Auto,
-    /// When [`Failover::fail_back`](crate::Failover::fail_back) is called.
+    /// When [`Failover::fail_back`](crate::Failover::fail_back) is called, by each process for itself: an application gives
+    /// its operators a way to call it.
     Manual,
 }
 

@@ -164,10 +164,10 @@ async fn reads_stay_away_from_a_returned_backend_until_the_operator_wants_it_bac
         }
         let status = process.store.status();
         assert!(reads.count() == 0 && status.backends[0].settling, "{round}: {status:?}");
-        process.store.fail_back("somebody else");
+        process.store.fail_back("somebody else").unwrap_err();
         process.get(&key()).await.unwrap();
         assert_eq!(reads.count(), 0);
-        process.store.fail_back(&status.backends[0].id);
+        process.store.fail_back(&status.backends[0].id).unwrap();
         process.get(&key()).await.unwrap();
         assert_eq!(reads.count(), 1, "the operator wants it back");
         assert_eq!(process.store.status().backends[0].health, HealthState::Serving);

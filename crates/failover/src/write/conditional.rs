@@ -261,9 +261,10 @@ impl Engine {
                 Ok(Err(error)) => error,
                 Err(_) => CutOff(began.elapsed()).into_error(),
             };
+            let took = began.elapsed();
             let verdict = self.judge(at, write.operation, &error).await;
             let outcome = Outcome::of(&verdict);
-            self.observers.answered(at, &backend.id, write.operation, began.elapsed(), outcome);
+            self.observers.answered(at, &backend.id, write.operation, took, outcome);
             open += u32::from(verdict.effect == Effect::Unknown);
             let may_land = open > 0;
             let condition =

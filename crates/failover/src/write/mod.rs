@@ -663,10 +663,7 @@ impl Engine {
         for (at, cause) in tally.failed.iter().chain(&tally.refused) {
             error = error.failed(&self.backends[*at].id, cause);
         }
-        for backend in self.backends.iter().filter(|backend| !backend.is_in_use()) {
-            error = error.answered(&backend.id, backend.state().as_str());
-        }
-        error.into()
+        error.away(&self.backends).into()
     }
 
     /// Markers of a write that was not acknowledged, wherever one can be written: it must converge, not survive.

@@ -108,9 +108,9 @@ impl Engine {
                         done.push((at, result));
                     }
                     Some((at, Err(cause))) => {
+                        let (id, took) = (&self.backends[at].id, began.elapsed());
                         let verdict = self.judge(at, Operation::Multipart, &cause).await;
                         let outcome = Outcome::of(&verdict);
-                        let (id, took) = (&self.backends[at].id, began.elapsed());
                         self.observers.answered(at, id, Operation::Multipart, took, outcome);
                         error = error.failed(&self.backends[at].id, &cause);
                         // An upload that a backend has forgotten is that backend's failure.

@@ -41,7 +41,7 @@
 //! | `slow_after`, `read_deadline`, `write_deadline`, `attempt_deadline`, `settling`, `journal_poll`, `quarantine`, `presence_beat`, `rescue_after`, `stall_deadline`, `settle_after`, `probe_initial`, `probe_max`, `probe_deadline` | a duration |
 //! | `settle_check`, `intent`, `read_through` | `true` or `false` |
 //! | `conditional_writes`, `stale_reads` | `"refuse"`, or `"active"` and `"serve"` |
-//! | `failback` | `"auto"` or `"manual"` |
+//! | `failback` | `"auto"`, or `"manual"`: reads prefer a backend that has returned when the application calls `Failover::fail_back` |
 //!
 //! Secrets are not written into the file: it gets committed, copied and shown. They come from the
 //! environment, from the provider's own chain, or from a file that `credentials.file` names.
