@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures::StreamExt;
+use futures::TryStreamExt;
 use lifeboat_core::{BlobStore, Identity, RESERVED_PREFIX};
 use object_store::path::Path;
-use object_store::{ObjectStore, Result};
+use object_store::{ObjectMeta, ObjectStore, Result};
 use serde::Serialize;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, sleep};
 
 use crate::backend::Backend;
 use crate::builder::FailoverBuilder;
@@ -16,7 +16,7 @@ use crate::catch_up::CONFLICTS;
 use crate::catch_up::mend::MendReport;
 use crate::catch_up::runner::CatchUpReport;
 use crate::engine::Engine;
-use crate::error::CutOff;
+use crate::error::within;
 use crate::events::Operation;
 use crate::health::Evidence;
 use crate::journal::Marker;
@@ -182,12 +182,9 @@ impl Failover {
         let mut last = None;
         let mut read = 0;
         for backend in &engine.backends {
-            let bound = engine.settings.read_deadline;
-            let listing = backend.store.list(Some(&folder)).collect::<Vec<_>>();
-            let listed = timeout(bound, listing).await;
-            let listed = listed.map_err(|_| CutOff(bound).into_error());
-            match listed.and_then(|objects| objects.into_iter().collect::<Result<Vec<_>>>()) {
+            match self.kept_at(backend, &folder).await {
                 Ok(objects) => {
+                    backend.answered();
                     read += 1;
                     found.extend(objects.into_iter().filter_map(|object| {
                         let mut parts: Vec<_> = object.location.prefix_match(&folder)?.collect();
@@ -214,6 +211,17 @@ impl Failover {
             Some(error) if read == 0 => Err(error),
             _ => Ok(found),
         }
+    }
+
+    /// The losers that a backend keeps: however many pages, as long as it goes on answering.
+    async fn kept_at(&self, backend: &Backend, folder: &Path) -> Result<Vec<ObjectMeta>> {
+        let bound = self.engine.settings.stall_deadline;
+        let mut listing = backend.store.list(Some(folder));
+        let mut objects = Vec::new();
+        while let Some(object) = within(bound, listing.try_next()).await? {
+            objects.push(object);
+        }
+        Ok(objects)
     }
 
     /// Prefers a returned backend again, now. For [`Failback::Manual`](crate::Failback::Manual), or to cut the settling time short.

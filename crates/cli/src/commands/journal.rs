@@ -48,6 +48,7 @@ pub(crate) async fn run(context: &Context, action: JournalAction) -> Result {
 
 async fn list(context: &Context, failover: &Failover) -> Result {
     let markers = failover.journal().await.map_err(failed)?;
+    say_away(failover);
     if context.output.json {
         return markers.iter().try_for_each(print_record);
     }
@@ -144,6 +145,17 @@ fn away(failover: &Failover) -> Vec<String> {
     away.map(|backend| backend.name).collect()
 }
 
+/// Says on standard error whose markers or conflicts may be missing, to programs as well: the records have no place for it.
+fn say_away(failover: &Failover) {
+    let away = away(failover);
+    if !away.is_empty() {
+        say(&format!(
+            "not shown is what only these know, and they do not answer: {}",
+            away.join(", ")
+        ));
+    }
+}
+
 impl Replayed {
     fn in_words(&self) -> String {
         let Self { bytes, removed, left, away, refused } = self;
@@ -221,7 +233,10 @@ impl Drop for Progress {
 }
 
 async fn conflicts(context: &Context, failover: &Failover) -> Result {
-    let conflicts = failover.conflicts().await.map_err(failed)?;
+    // Whose journal was read could also be asked for what it keeps.
+    let (_, conflicts) = tokio::join!(failover.journal(), failover.conflicts());
+    let conflicts = conflicts.map_err(failed)?;
+    say_away(failover);
     if context.output.json {
         return conflicts.iter().try_for_each(print_record);
     }

@@ -94,11 +94,15 @@ async fn what_the_first_has_missed_is_listed_and_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replay_to_a_backend_that_is_away_says_so_and_exits_with_6() {
+async fn backend_that_is_away_is_named_and_a_replay_to_it_exits_with_6() {
     let sandbox = Sandbox::with_two_s3(Options::default()).await;
     write_while_the_first_is_down(&sandbox.servers()[1]).await;
     let toml = std::fs::read_to_string(sandbox.path("lifeboat.toml")).unwrap();
     sandbox.write("lifeboat.toml", toml.replacen(&sandbox.server().url(), "http://127.0.0.1:1", 1));
+    for action in ["ls", "conflicts"] {
+        let run = sandbox.run(&["journal", action, "--json"]);
+        assert!(run.code == Some(0) && run.stderr.contains("do not answer: tiny"), "{run:?}");
+    }
     let run = sandbox.run(&["journal", "replay", "--no-progress"]);
     let said = "0 markers settled, 0 B written; 1 marker left; away: tiny\n";
     assert_eq!((run.code, &*run.stdout), (Some(6), said), "{run:?}");
