@@ -82,8 +82,8 @@ async fn start(kind: Kind, server: ServerKind) -> (Server, Site) {
     (server, Site { kind, url, bucket: BUCKET.into(), credentials, http: http() })
 }
 
-fn plan() -> Plan {
-    let mut plan = Plan::new(Scenario::Refused);
+fn plan(scenario: Scenario) -> Plan {
+    let mut plan = Plan::new(scenario);
     plan.length = Duration::from_secs(12);
     // The servers share two cores with everything else that runs.
     plan.rate = 40;
@@ -91,11 +91,15 @@ fn plan() -> Plan {
 }
 
 /// A drill with a primary of one kind, a replica of another, and the end of the primary.
-async fn outage(primary: (Kind, ServerKind), replica: (Kind, ServerKind), end: End) -> Outcome {
+async fn outage(
+    primary: (Kind, ServerKind),
+    replica: (Kind, ServerKind),
+    (end, scenario): (End, Scenario),
+) -> Outcome {
     let (server, first) = start(primary.0, primary.1).await;
     let (_replica, second) = start(replica.0, replica.1).await;
     let connect = |site: &Site| -> Arc<dyn BlobStore> { site.connect().unwrap().0 };
-    let plan = plan();
+    let plan = plan(scenario);
     let watching = Arc::new(Served::default());
     let failover = Failover::builder()
         .settings(settings(plan.length))
@@ -111,7 +115,7 @@ async fn outage(primary: (Kind, ServerKind), replica: (Kind, ServerKind), end: E
     let sides: Vec<&dyn ObjectStore> = sides.iter().map(|side| &**side as _).collect();
     let outcome = drill(&plan, &subject, &breaker, &sides, &()).await.unwrap();
     failover.close().await;
-    println!("{primary:?} {end:?}, replica {replica:?}: {outcome}");
+    println!("{primary:?} {end:?}, replica {replica:?}, {scenario}: {outcome}");
     outcome
 }
 
@@ -121,25 +125,37 @@ const GCS: (Kind, ServerKind) = (Kind::Gcs, ServerKind::Gcs);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seaweedfs_is_killed_and_azurite_carries_on() {
-    let outcome = outage(SEAWEEDFS, AZURITE, End::Killed).await;
+    let outcome = outage(SEAWEEDFS, AZURITE, (End::Killed, Scenario::Refused)).await;
     assert!(outcome.passed() && outcome.journal_peak > 0, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seaweedfs_is_frozen_and_azurite_carries_on() {
-    let outcome = outage(SEAWEEDFS, AZURITE, End::Frozen).await;
+    let outcome = outage(SEAWEEDFS, AZURITE, (End::Frozen, Scenario::BlackHole)).await;
     assert!(outcome.passed() && outcome.journal_peak > 0, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn azurite_is_shut_down_and_gcs_carries_on() {
-    let outcome = outage(AZURITE, GCS, End::ShutDown).await;
+    let outcome = outage(AZURITE, GCS, (End::ShutDown, Scenario::Refused)).await;
     assert!(outcome.passed() && outcome.journal_peak > 0, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn azurite_is_frozen_and_gcs_carries_on() {
-    let outcome = outage(AZURITE, GCS, End::Frozen).await;
+    let outcome = outage(AZURITE, GCS, (End::Frozen, Scenario::BlackHole)).await;
+    assert!(outcome.passed() && outcome.journal_peak > 0, "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seaweedfs_is_killed_again_and_again_and_azurite_carries_on() {
+    let outcome = outage(SEAWEEDFS, AZURITE, (End::Killed, Scenario::Flap)).await;
+    assert!(outcome.passed() && outcome.journal_peak > 0, "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azurite_is_frozen_again_and_again_and_gcs_carries_on() {
+    let outcome = outage(AZURITE, GCS, (End::Frozen, Scenario::Flap)).await;
     assert!(outcome.passed() && outcome.journal_peak > 0, "{outcome}");
 }
 
