@@ -16,8 +16,8 @@ use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-    UploadPart,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, UploadPart,
 };
 
 /// What is asked of the store.
@@ -48,9 +48,19 @@ pub enum Moment {
 
 type Tap = Arc<dyn Fn(Moment, Step, &Path) + Send + Sync>;
 
+/// The store that requests go to now.
+#[derive(Clone)]
+struct Current(Arc<RwLock<Arc<dyn BlobStore>>>);
+
+impl Current {
+    fn get(&self) -> Arc<dyn BlobStore> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// The store.
 pub struct Tapped {
-    inner: RwLock<Arc<dyn BlobStore>>,
+    inner: Current,
     identity: Identity,
     tap: Tap,
 }
@@ -62,16 +72,17 @@ impl Tapped {
         tap: impl Fn(Moment, Step, &Path) + Send + Sync + 'static,
     ) -> Self {
         let identity = inner.identity().clone();
-        Self { inner: RwLock::new(inner), identity, tap: Arc::new(tap) }
+        Self { inner: Current(Arc::new(RwLock::new(inner))), identity, tap: Arc::new(tap) }
     }
 
-    /// Sends everything to another store from now on. The identity stays.
+    /// Sends everything to another store from now on. The identity stays. Uploads that have begun go on where they are, if
+    /// the other store answers.
     pub fn switch(&self, inner: Arc<dyn BlobStore>) {
-        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = inner;
+        *self.inner.0.write().unwrap_or_else(PoisonError::into_inner) = inner;
     }
 
     fn inner(&self) -> Arc<dyn BlobStore> {
-        Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+        self.inner.get()
     }
 
     async fn told<T>(
@@ -121,8 +132,10 @@ impl ObjectStore for Tapped {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let inner = self.inner().put_multipart_opts(location, options).await?;
-        Ok(Box::new(TappedUpload { inner, key: location.clone(), tap: Arc::clone(&self.tap) }))
+        let begun_at = self.inner();
+        let inner = begun_at.put_multipart_opts(location, options).await?;
+        let way = Way { key: location.clone(), begun_at, current: self.inner.clone() };
+        Ok(Box::new(TappedUpload { inner, way, tap: Arc::clone(&self.tap) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -215,13 +228,35 @@ impl BlobStore for Tapped {
 
 struct TappedUpload {
     inner: Box<dyn MultipartUpload>,
-    key: Path,
+    way: Way,
     tap: Tap,
+}
+
+/// The way of an upload to where it was begun.
+#[derive(Clone)]
+struct Way {
+    key: Path,
+    begun_at: Arc<dyn BlobStore>,
+    current: Current,
+}
+
+impl Way {
+    /// Fails as the store does that was put in place of the upload's own.
+    async fn is_open(&self) -> Result<()> {
+        let current = self.current.get();
+        if Arc::ptr_eq(&current, &self.begun_at) {
+            return Ok(());
+        }
+        match current.head(&self.key).await {
+            Err(error) if current.classify(&error).is_fault() => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for TappedUpload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TappedUpload").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("TappedUpload").field("key", &self.way.key).finish_non_exhaustive()
     }
 }
 
@@ -229,24 +264,27 @@ impl fmt::Debug for TappedUpload {
 #[deny(clippy::missing_trait_methods)]
 impl MultipartUpload for TappedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let (tap, key) = (Arc::clone(&self.tap), self.key.clone());
+        let (tap, way) = (Arc::clone(&self.tap), self.way.clone());
         let part = self.inner.put_part(data);
         Box::pin(async move {
-            tap(Moment::Before, Step::Part, &key);
+            way.is_open().await?;
+            tap(Moment::Before, Step::Part, &way.key);
             let result = part.await;
-            tap(Moment::After, Step::Part, &key);
+            tap(Moment::After, Step::Part, &way.key);
             result
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        (self.tap)(Moment::Before, Step::Complete, &self.key);
+        self.way.is_open().await?;
+        (self.tap)(Moment::Before, Step::Complete, &self.way.key);
         let result = self.inner.complete().await;
-        (self.tap)(Moment::After, Step::Complete, &self.key);
+        (self.tap)(Moment::After, Step::Complete, &self.way.key);
         result
     }
 
     async fn abort(&mut self) -> Result<()> {
+        self.way.is_open().await?;
         self.inner.abort().await
     }
 }

@@ -120,11 +120,7 @@ async fn row(rig: &mut Rig, fault: Fault) -> Row {
     }
     violations.extend(cells.iter().filter_map(|cell| cell.violation.clone()));
     if fault.is_total() {
-        // An upload goes on at the store that it was begun at.
-        let begun = |cell: &Cell| {
-            fault == Fault::TlsFailure && matches!(cell.column, "mp-part" | "mp-complete")
-        };
-        let read_there = |cell: &&Cell| cell.text == "ok(primary)" && !begun(cell);
+        let read_there = |cell: &&Cell| cell.text == "ok(primary)";
         let impossible = cells.iter().filter(read_there).map(|cell| cell.column);
         violations.extend(impossible.map(|column| format!("{column}: a dead primary served")));
     }
