@@ -4,6 +4,7 @@
 //! deleted, or make them vanish) is a matter of the bucket's settings, which the command `check` looks at.
 
 mod conditional;
+mod failing;
 mod found;
 mod health;
 mod hot_keys;
