@@ -1,7 +1,8 @@
-//! What an observer is told, and what the numbers say, while a backend fails, comes back and is brought up to date: each
-//! kind of event is provoked in a row of a table, each number of the documented list is looked up after an outage.
+//! What an observer is told, and what the numbers and spans say, while a backend fails, comes back and is brought up to
+//! date: each kind of event is provoked in a row of a table, each number of the documented list is looked up after an
+//! outage, and each kind of request has a span that names who served it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,13 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::{Instant, sleep};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The ids of the two backends.
 const B0: &str = "sim.b0";
@@ -573,4 +581,107 @@ async fn numbers_tell_of_an_outage_and_of_its_end() {
         "lifeboat_requests_total",
     ];
     assert_eq!(after.names(), BTreeSet::from(documented), "the list in the documentation");
+}
+
+/// The fields of a span.
+#[derive(Debug, Clone, Default)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
+
+/// The spans of the engine that have ended.
+#[derive(Debug, Clone, Default)]
+struct Spans(Arc<Mutex<Vec<Fields>>>);
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Spans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let about = attributes.metadata();
+        if about.target() == "lifeboat_failover" && *about.level() == Level::DEBUG {
+            let mut fields = Fields::default();
+            attributes.record(&mut fields);
+            context.span(id).unwrap().extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(fields) = context.span(id).unwrap().extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        if let Some(fields) = context.span(&id).unwrap().extensions_mut().remove::<Fields>() {
+            self.0.lock().unwrap().push(fields);
+        }
+    }
+}
+
+impl Spans {
+    /// Operation, key and backend of each request that somebody served, in the order in which they ended.
+    fn served(&self) -> Vec<[String; 3]> {
+        let spans = self.0.lock().unwrap();
+        let of = |Fields(fields): &Fields| {
+            fields.get("backend")?;
+            Some(["operation", "key", "backend"].map(|name| fields[name].clone()))
+        };
+        spans.iter().filter_map(of).collect()
+    }
+}
+
+/// One request of each kind.
+async fn one_of_each(store: &Failover) {
+    let (folder, copy, parts) = (Path::from("data"), Path::from("data/copy"), Path::from("data/p"));
+    store.put(&key(), "v1".into()).await.unwrap();
+    store.get(&key()).await.unwrap().bytes().await.unwrap();
+    store.head(&key()).await.unwrap();
+    store.list(Some(&folder)).try_collect::<Vec<_>>().await.unwrap();
+    store.list_with_delimiter(Some(&folder)).await.unwrap();
+    store.copy(&key(), &copy).await.unwrap();
+    store.delete(&copy).await.unwrap();
+    let mut upload = store.put_multipart(&parts).await.unwrap();
+    upload.put_part("part".into()).await.unwrap();
+    upload.complete().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn span_of_each_request_names_operation_key_and_who_served_it() {
+    // As long as there is one subscriber alone, whichever thread comes to a span first decides for all whether it is
+    // wanted, and the tests beside this one want none.
+    let _another = tracing::Dispatch::new(NoSubscriber::new());
+    let spans = Spans::default();
+    let subscriber = tracing_subscriber::registry().with(spans.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut settings = simulated::fast();
+    // However often it fails, each request finds out by itself.
+    settings.health.consecutive_faults = u32::MAX;
+    settings.health.window_minimum = u32::MAX;
+    for (refused, server) in [(false, B0), (true, B1)] {
+        let bench = Bench::new(settings.clone());
+        bench.put("v0").await;
+        if refused {
+            bench.refuse();
+        }
+        spans.0.lock().unwrap().clear();
+        one_of_each(&bench.store).await;
+        let expected = [
+            ("put", "data/k"),
+            ("get", "data/k"),
+            ("head", "data/k"),
+            ("list", "data"),
+            ("list", "data"),
+            ("copy", "data/copy"),
+            ("delete", "data/copy"),
+            ("multipart", "data/p"),
+        ];
+        let expected = expected.map(|(operation, key)| [operation, key, server].map(str::to_owned));
+        assert_eq!(spans.served(), expected, "{server} serves");
+    }
 }

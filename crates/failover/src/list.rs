@@ -374,6 +374,8 @@ impl Listing {
         // A joined listing lacks what only this backend has.
         let joined = !self.more.is_empty()
             || (self.returned.is_some() && !is_complete(&self.engine.backends[source.at]));
+        // It may have been asked before, and given up early.
+        self.failures.retain(|(at, _)| *at != source.at);
         self.failures.push((source.at, error));
         if joined {
             return Err(self.give_up());

@@ -27,7 +27,7 @@ pub(crate) const BACKEND: &str = "backend";
 /// The span of a request.
 pub(crate) fn span(operation: Operation, key: Option<&Path>) -> Span {
     let (operation, key) = (operation.as_str(), key.map(Path::as_ref));
-    tracing::debug_span!("request", operation, key, backend = tracing::field::Empty)
+    tracing::debug_span!(target: "lifeboat_failover", "request", operation, key, backend = tracing::field::Empty)
 }
 
 /// A count as a gauge has it.

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lifeboat_failover::{Event, Failover, Observer, Settings};
-use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Operation, Rule, Strike};
+use lifeboat_core::Effect;
+use lifeboat_failover::{Event, Failover, FailoverError, Observer, Reason, Settings};
+use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Conditions, SimBackend, SimClock, SimSpawner};
 use lifeboat_tests::simulated;
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use object_store::{Error, ObjectStoreExt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -30,6 +31,12 @@ const STAMP: &str = "metadata:lifeboatstamp";
 /// The stamp of what a backend holds under a key.
 pub(crate) fn stamp(lab: &Lab, backend: usize, key: &Path) -> String {
     lab.backends[backend].object(key).expect("there is such an object").attributes[STAMP].clone()
+}
+
+/// Why the failover could not do it, and whether it may have happened.
+pub(crate) fn reason(error: &Error) -> (Reason, Effect) {
+    let error = FailoverError::find(error).expect("it says why");
+    (error.reason(), error.effect())
 }
 
 /// The bench.
@@ -258,6 +265,15 @@ impl Process {
         strike: Strike,
     ) {
         self.ways[backend].add(Rule::new(strike).on(operations).key(key.as_ref()).times(1));
+    }
+
+    /// Counts the requests about one key that are sent to a backend from now on, whatever becomes of them.
+    pub(crate) fn count(&self, backend: usize, operations: &[Operation], key: &Path) -> Gate {
+        let requests = Gate::new();
+        requests.open();
+        let rule = Rule::new(Strike::Hold(requests.clone())).on(operations);
+        self.ways[backend].add(rule.key(key.as_ref()));
+        requests
     }
 
     /// Fine weather at a backend; what is held stays held.

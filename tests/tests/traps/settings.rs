@@ -3,28 +3,13 @@
 use std::time::Duration;
 
 use lifeboat_core::Effect;
-use lifeboat_failover::{Failback, FailoverError, HealthState, Reason, StaleReads};
+use lifeboat_failover::{Failback, HealthState, Reason, StaleReads};
 use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key};
-
-/// Why the failover could not do it, and whether it may have happened.
-fn reason(error: &Error) -> (Reason, Effect) {
-    let error = FailoverError::find(error).expect("it says why");
-    (error.reason(), error.effect())
-}
-
-/// Counts the reads of the key that a process sends to a backend, whatever becomes of them.
-fn count_reads(process: &Process, backend: usize) -> Gate {
-    let reads = Gate::new();
-    reads.open();
-    let rule = Rule::new(Strike::Hold(reads.clone())).on(&[Operation::Get]);
-    process.ways[backend].add(rule.key(key().as_ref()));
-    reads
-}
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, reason};
 
 /// Asks until a backend is what it should be.
 async fn until_health(process: &Process, backend: usize, wanted: HealthState) {
@@ -158,7 +143,7 @@ async fn reads_stay_away_from_a_returned_backend_until_the_operator_wants_it_bac
         sleep(lab.settings.settling * 100).await;
         process.must_put(&key(), "v2").await;
         assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"), "it takes writes");
-        let reads = count_reads(&process, 0);
+        let reads = process.count(0, &[Operation::Get], &key());
         for _ in 0..20 {
             assert_eq!(process.get(&key()).await.unwrap(), "v2");
         }
