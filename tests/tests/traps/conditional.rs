@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{Lab, Process, key};
+use crate::lab::{Lab, Process, come_to_rest, key};
 
 async fn create(process: &Process, text: &'static str) -> object_store::Result<()> {
     process.store.put_opts(&key(), text.into(), PutMode::Create.into()).await.map(drop)
@@ -200,4 +200,32 @@ async fn a_condition_that_the_backend_does_not_enforce_is_refused_as_such_also_w
         assert!(matches!(refused, Error::NotSupported { .. }), "{refused}");
     }
     assert!(began.elapsed() < lab.settings.attempt_deadline / 2, "{:?}", began.elapsed());
+}
+
+/// Simulation seed 2001856, with losers to be kept: a clock is ahead, and an update that was decided before it lands late
+/// on the replica.
+#[tokio::test(start_paused = true)]
+async fn update_that_meets_a_later_looking_version_at_the_replica_is_there_in_the_end_or_kept() {
+    let mut lab = Lab::new(2);
+    let other = lab.process(2);
+    lab.settings.slow_after = Duration::ZERO;
+    let ahead = lab.process_ahead(1, 300_000);
+    other.must_put(&key(), "v0").await;
+    lab.expect_everywhere(&[&other], &key(), Some("v0")).await;
+    let e_tag = async |process: &Process| process.store.head(&key()).await.unwrap().e_tag;
+    let gate = Gate::new();
+    ahead.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    update(&ahead, e_tag(&ahead).await, "v1").await.unwrap();
+    gate.reached().await;
+    other.must_put(&key(), "v2").await;
+    come_to_rest().await;
+    gate.open();
+    come_to_rest().await;
+    update(&other, e_tag(&other).await, "v3").await.unwrap();
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("v3"));
+    lab.drain(&[&ahead, &other]).await;
+    let there = [0, 1].map(|at| lab.at(at, &key()).unwrap());
+    let kept = lab.kept();
+    assert!(there[0] == there[1], "{there:?}");
+    assert!(there[0] == "v3" || kept.contains(&"v3".to_owned()), "{there:?}, kept {kept:?}");
 }

@@ -10,6 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::leg::NotHere;
 use super::put::Body;
 use super::spoilt::is_spoilt;
 use super::{Done, Write};
@@ -85,7 +86,10 @@ impl Engine {
         write.without = passed;
         write.decided = vec![(at, result)];
         let (key, tag) = (write.key.clone(), tag_of(&body));
-        write.send = Arc::new(move |_, store| bring(store, key.clone(), body.clone(), tag).boxed());
+        let decider = Arc::clone(&self.backends[at].store);
+        write.send = Arc::new(move |_, store| {
+            bring(store, Arc::clone(&decider), key.clone(), body.clone(), tag).boxed()
+        });
         self.fan_out(write).await
     }
 
@@ -387,9 +391,19 @@ pub(crate) async fn head(
     }
 }
 
+/// Whether the backend that decides has a version or a later one, or nothing any more.
+async fn was_decided(decider: &dyn BlobStore, key: &Path, version: VersionTag) -> bool {
+    match head(decider, key).await {
+        Ok(Some((_, Some(now)))) => now.belongs_to(key) && now.stamp >= version.stamp,
+        Ok(Some((_, None))) | Err(_) => false,
+        Ok(None) => true,
+    }
+}
+
 /// Brings a decided version to a replica, in order: never over a newer one.
 async fn bring(
     store: Arc<dyn BlobStore>,
+    decider: Arc<dyn BlobStore>,
     key: Path,
     body: Body,
     tag: Option<VersionTag>,
@@ -402,7 +416,12 @@ async fn bring(
             Some((meta, Some(there)))
                 if there.belongs_to(&key) && tag.is_some_and(|tag| there.stamp >= tag.stamp) =>
             {
-                return Ok(result_of(meta));
+                let ours = Some(there) == tag;
+                if ours || was_decided(&*decider, &key, there).await {
+                    return Ok(result_of(meta));
+                }
+                // By a clock that is ahead. A marker says that this one is not here, so that neither is lost.
+                return Err(NotHere::Place.into_error());
             }
             _ if !conditions => PutMode::Overwrite,
             Some((meta, _)) => {

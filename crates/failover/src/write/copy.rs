@@ -120,7 +120,9 @@ impl Engine {
                         extensions: object_store::Extensions::default(),
                     }),
                     // It is there, but not here: an unseeded backend. Not the caller's error.
-                    Err(Error::NotFound { .. }) if at != holder => Err(leg::NotHere.into_error()),
+                    Err(Error::NotFound { .. }) if at != holder => {
+                        Err(leg::NotHere::Source.into_error())
+                    }
                     Err(error) => Err(error),
                 }
             }

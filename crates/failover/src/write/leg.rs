@@ -34,10 +34,16 @@ pub(crate) enum Outcome {
     Failed(Error),
 }
 
-/// What an operation needs is at other backends only: it has had no effect, and that is nobody's fault.
+/// Why an operation has had no effect at a backend, which is nobody's fault.
 #[derive(Debug, thiserror::Error)]
-#[error("the source is not at this backend")]
-pub(crate) struct NotHere;
+pub(crate) enum NotHere {
+    #[error("the source is not at this backend")]
+    Source,
+    #[error(
+        "a version that looks later lies at this backend, and not where the condition was decided"
+    )]
+    Place,
+}
 
 impl NotHere {
     pub(crate) fn into_error(self) -> Error {
