@@ -549,7 +549,7 @@ impl Race<'_> {
         accepted
     }
 
-    /// What any other answer is worth. Boxed by who calls it: it is in no read's future that succeeds.
+    /// What any other answer is worth. Whoever calls it boxes it, so that a read that succeeds need not make room for it.
     async fn judge<T>(&mut self, lap: Lap, error: Error) -> Option<Result<Served<T>>> {
         let backend = &self.engine.backends[lap.at];
         // The judgement may ask a probe.
