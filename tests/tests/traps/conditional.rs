@@ -202,6 +202,31 @@ async fn a_condition_that_the_backend_does_not_enforce_is_refused_as_such_also_w
     assert!(began.elapsed() < lab.settings.attempt_deadline / 2, "{:?}", began.elapsed());
 }
 
+/// Simulation seed 4004740.
+#[tokio::test(start_paused = true)]
+async fn create_does_not_wait_for_a_silent_decider_to_hear_which_of_two_versions_is_later() {
+    let lab = Lab::new(2);
+    let (one, other) = (lab.process(1), lab.process(2));
+    one.must_put(&Path::from("data/other"), "x").await;
+    let gate = Gate::new();
+    one.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let store = one.store.clone();
+    let created = one.run(async move {
+        store.put_opts(&key(), "v1".into(), PutMode::Create.into()).await.map(drop)
+    });
+    gate.reached().await;
+    one.swallow(0);
+    other.swallow(0);
+    other.must_put(&key(), "v2").await;
+    let began = Instant::now();
+    gate.open();
+    created.await.unwrap().unwrap();
+    assert!(began.elapsed() < lab.settings.write_deadline, "{:?}", began.elapsed());
+    one.clear(0);
+    other.clear(0);
+    lab.expect_everywhere(&[&one, &other], &key(), Some("v2")).await;
+}
+
 /// Simulation seed 2001856, with losers to be kept: a clock is ahead, and an update that was decided before it lands late
 /// on the replica.
 #[tokio::test(start_paused = true)]

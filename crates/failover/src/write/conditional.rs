@@ -86,9 +86,10 @@ impl Engine {
         write.without = passed;
         write.decided = vec![(at, result)];
         let (key, tag) = (write.key.clone(), tag_of(&body));
-        let decider = Arc::clone(&self.backends[at].store);
+        let store = Arc::clone(&self.backends[at].store);
+        let decider = Decider { store, patience: self.marker_patience() };
         write.send = Arc::new(move |_, store| {
-            bring(store, Arc::clone(&decider), key.clone(), body.clone(), tag).boxed()
+            bring(store, decider.clone(), key.clone(), body.clone(), tag).boxed()
         });
         self.fan_out(write).await
     }
@@ -391,19 +392,27 @@ pub(crate) async fn head(
     }
 }
 
-/// Whether the backend that decides has a version or a later one, or nothing any more.
-async fn was_decided(decider: &dyn BlobStore, key: &Path, version: VersionTag) -> bool {
-    match head(decider, key).await {
-        Ok(Some((_, Some(now)))) => now.belongs_to(key) && now.stamp >= version.stamp,
-        Ok(Some((_, None))) | Err(_) => false,
-        Ok(None) => true,
+/// The backend that decided on a write, and how long it is waited for when it is asked again.
+#[derive(Clone)]
+struct Decider {
+    store: Arc<dyn BlobStore>,
+    patience: Duration,
+}
+
+impl Decider {
+    /// Whether it holds what only comes before a version. Not if it does not say.
+    async fn lacks(&self, key: &Path, version: VersionTag) -> bool {
+        match timeout(self.patience, head(&*self.store, key)).await {
+            Ok(Ok(Some((_, Some(now))))) => now.belongs_to(key) && now.stamp < version.stamp,
+            _ => false,
+        }
     }
 }
 
 /// Brings a decided version to a replica, in order: never over a newer one.
 async fn bring(
     store: Arc<dyn BlobStore>,
-    decider: Arc<dyn BlobStore>,
+    decider: Decider,
     key: Path,
     body: Body,
     tag: Option<VersionTag>,
@@ -416,12 +425,11 @@ async fn bring(
             Some((meta, Some(there)))
                 if there.belongs_to(&key) && tag.is_some_and(|tag| there.stamp >= tag.stamp) =>
             {
-                let ours = Some(there) == tag;
-                if ours || was_decided(&*decider, &key, there).await {
-                    return Ok(result_of(meta));
+                if Some(there) != tag && decider.lacks(&key, there).await {
+                    // By a clock that is ahead. A marker says that this one is not here, so that neither is lost.
+                    return Err(NotHere::Place.into_error());
                 }
-                // By a clock that is ahead. A marker says that this one is not here, so that neither is lost.
-                return Err(NotHere::Place.into_error());
+                return Ok(result_of(meta));
             }
             _ if !conditions => PutMode::Overwrite,
             Some((meta, _)) => {
