@@ -211,8 +211,9 @@ fn rows(place: usize) -> Vec<Fault> {
 }
 
 fn table(title: &str, rows: &[Row]) -> String {
-    let mut table = format!("{title}\n| fault | {} | converged |\n", COLUMNS.join(" | "));
-    table += &format!("|{}\n", "---|".repeat(COLUMNS.len() + 2));
+    let rule = "---|".repeat(COLUMNS.len() + 2);
+    let head = format!("{title}\n| fault | {} | converged |\n|{rule}", COLUMNS.join(" | "));
+    let mut lines = vec![head];
     for Row { fault, cells, converged_in, .. } in rows {
         let shown = |column: &&str| {
             let cell = cells.iter().find(|cell| cell.column == *column);
@@ -222,12 +223,13 @@ fn table(title: &str, rows: &[Row]) -> String {
         };
         let shown: Vec<String> = COLUMNS.iter().map(shown).collect();
         let converged_in = converged_in.as_millis();
-        table += &format!("| {fault:?} | {} | {converged_in} ms |\n", shown.join(" | "));
+        lines.push(format!("| {fault:?} | {} | {converged_in} ms |", shown.join(" | ")));
     }
     let cells = rows.iter().flat_map(|row| &row.cells);
     let slowest = cells.clone().max_by_key(|cell| cell.elapsed);
     let violations = rows.iter().map(|row| row.violations.len()).sum::<usize>();
-    table + &format!("{} cells, {violations} violations, slowest {slowest:?}", cells.count())
+    lines.push(format!("{} cells, {violations} violations, slowest {slowest:?}", cells.count()));
+    lines.join("\n")
 }
 
 async fn matrix(place: usize, kind: Kind, server: ServerKind, replica: Kind) {

@@ -168,10 +168,10 @@ fn could_serve(world: &World, record: &Record, fine: impl Fn(usize) -> bool) -> 
     let client = state.clients.get(&(record.process, record.client))?;
     // What a backend lacks it may lack because it has just joined, or because a delete that failed landed there: nobody
     // has to believe it.
-    let known = client.model.key(key)?;
-    let newest = known.certain()?;
+    let model = client.model.key(key)?;
+    let newest = model.certain()?;
     newest?;
-    let (_, since) = known.expected();
+    let (_, since) = model.expected();
     let has = |at: usize| {
         world.backends[at].with_log(|log| {
             let last = log.iter().rev().find(|change| change.key == *key);
