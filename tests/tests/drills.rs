@@ -45,7 +45,8 @@ async fn drill(pair: [Kind; 2], scenario: Scenario) -> Outcome {
     plan.rate = RATE;
     let site = Site::over(&backends, scenario.name()).unwrap();
     let outcome = site.drill(&plan, brisk(), &()).await.unwrap();
-    site.clean_up().await.unwrap();
+    let left = site.clean_up().await;
+    assert!(left.is_empty(), "{left:?}");
     outcome
 }
 
