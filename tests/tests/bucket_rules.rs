@@ -66,7 +66,7 @@ async fn object_lock(store: &dyn BlobStore) -> BucketRule {
 }
 
 #[tokio::test]
-async fn lifecycle_rule_that_reaches_the_journal_is_found_and_no_other() {
+async fn t29_lifecycle_rule_that_reaches_the_journal_is_found_and_no_other() {
     for kind in [Kind::Moto, Kind::SeaweedFs] {
         let TestStore { store, .. } = &fresh(kind).await;
         assert_eq!(expiry(&**store).await, BucketRule::Absent, "{kind}");
@@ -82,7 +82,7 @@ async fn lifecycle_rule_that_reaches_the_journal_is_found_and_no_other() {
 }
 
 #[tokio::test]
-async fn retention_that_every_new_object_gets_is_found() {
+async fn t29_retention_that_every_new_object_gets_is_found() {
     for kind in [Kind::Moto, Kind::SeaweedFs] {
         let plain = fresh(kind).await;
         assert_eq!(object_lock(&*plain.store).await, BucketRule::Absent, "{kind}");

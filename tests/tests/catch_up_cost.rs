@@ -13,6 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use lifeboat_core::{AnyStore, Capabilities, Identity, Support, is_reserved};
 use lifeboat_failover::{Failover, HealthState};
 use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Rule, Strike};
+use lifeboat_tests::show;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -213,8 +214,10 @@ async fn cost_of_catch_up(objects: usize) -> BTreeMap<&'static str, usize> {
 async fn catch_up_costs_requests_for_what_was_diverted_and_not_for_what_the_bucket_holds() {
     let small = cost_of_catch_up(10_000).await;
     let large = cost_of_catch_up(100_000).await;
-    println!("requests to catch up with {DIVERTED} writes, among  10,000 objects: {small:?}");
-    println!("requests to catch up with {DIVERTED} writes, among 100,000 objects: {large:?}");
+    show(format_args!(
+        "requests to catch up with {DIVERTED} writes, among  10,000 objects: {small:?}\n\
+         requests to catch up with {DIVERTED} writes, among 100,000 objects: {large:?}"
+    ));
     let requests = |cost: &BTreeMap<_, usize>| cost.values().sum::<usize>();
     let (few, many) = (requests(&small), requests(&large));
     // A look at both sides before and after, one get, one put, one marker removed; the rest are polls and probes.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lifeboat_drill::{Outcome, Plan, Scenario, Site, settings};
 use lifeboat_failover::Settings;
-use lifeboat_tests::{Kind, fresh};
+use lifeboat_tests::{Kind, fresh, show};
 
 /// Selects what runs.
 const SWITCH: &str = "LIFEBOAT_DRILLS";
@@ -45,7 +45,8 @@ async fn drill(pair: [Kind; 2], scenario: Scenario) -> Outcome {
     plan.rate = RATE;
     let site = Site::over(&backends, scenario.name()).unwrap();
     let outcome = site.drill(&plan, brisk(), &()).await.unwrap();
-    site.clean_up().await.unwrap();
+    let left = site.clean_up().await;
+    assert!(left.is_empty(), "{left:?}");
     outcome
 }
 
@@ -80,11 +81,14 @@ async fn every_outage_is_a_non_event(pair: [Kind; 2], by_default: Scenario) {
     }
     let columns = "requests | failed | p99 ms | slowest ms | writes | lost | back | stale | journal | \
                    caught up in ms | equal";
-    println!("\nprimary {}, replica {}\n| scenario | {columns} |", pair[0], pair[1]);
-    println!("|{}", "---|".repeat(columns.split('|').count() + 1));
-    for outcome in &outcomes {
-        println!("{}", row(outcome));
-    }
+    let rule = "---|".repeat(columns.split('|').count() + 1);
+    let rows: Vec<String> = outcomes.iter().map(row).collect();
+    show(format_args!(
+        "primary {}, replica {}\n| scenario | {columns} |\n|{rule}\n{}",
+        pair[0],
+        pair[1],
+        rows.join("\n")
+    ));
     let wrong: Vec<String> =
         outcomes.iter().filter(|outcome| !outcome.passed()).map(ToString::to_string).collect();
     assert!(wrong.is_empty(), "{pair:?}:\n{}", wrong.join("\n"));

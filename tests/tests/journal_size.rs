@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use lifeboat_core::{AnyStore, Identity};
 use lifeboat_failover::Failover;
+use lifeboat_tests::show;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -53,6 +54,6 @@ async fn million_markers_take_so_much_memory_and_time() {
     assert_eq!((status.journal.markers, status.backends[0].dirty_keys), (MARKERS, MARKERS));
     assert_eq!(status.backends[0].dirty_bytes, MARKERS * 0x400);
     let each = resident().saturating_sub(before) / MARKERS;
-    println!("{MARKERS} markers: {each} bytes each, read in {:.1} s", took.as_secs_f64());
+    show(format_args!("{MARKERS} markers: {each} bytes each, read in {:.1} s", took.as_secs_f64()));
     assert!(each < MOST, "{each} bytes for a marker");
 }

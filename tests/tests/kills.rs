@@ -20,7 +20,7 @@ use lifeboat_testkit::proxy::{Fault, FaultProxy};
 use lifeboat_tests::writer::{
     self, INTENT, KEYS, KILL_AT, PLACES, SEED, WORKERS, content, key, serial_of,
 };
-use lifeboat_tests::{Kind, Site, TestStore, fresh};
+use lifeboat_tests::{Kind, Site, TestStore, fresh, show};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use rand::rngs::StdRng;
@@ -376,14 +376,14 @@ async fn lane(name: &str, intent: bool, steps: &[&str]) {
     for kill in &lane.kills {
         *kills.entry(kill).or_default() += 1;
     }
-    println!(
+    show(format_args!(
         "{name}: {} kills {kills:?}, {} writes acknowledged, {} keys in journals, {} unacknowledged writes to mend, {} reads refused before catch-up",
         lane.kills.len(),
         lane.acknowledged,
         lane.diverted,
         lane.differing,
         lane.refused
-    );
+    ));
     assert!(lane.acknowledged > 0, "the writers wrote nothing");
     assert!(missed.is_empty(), "no writer in {LIVES} came to {missed:?}");
 }

@@ -1,7 +1,7 @@
 //! Memory does not depend on the size of what is copied.
 
 use lifeboat::transfer::{CopyOptions, copy_object, verify_tree};
-use lifeboat_tests::{Kind, fresh};
+use lifeboat_tests::{Kind, fresh, show};
 use object_store::path::Path;
 
 const SIZE: u64 = 2 << 30;
@@ -32,7 +32,7 @@ async fn two_gibibytes_fit_into_a_fixed_budget() {
         let options = CopyOptions::default();
         let copied = copy_object(from, &key, &stop.store, &key, &options, &()).await.unwrap();
         assert_eq!(copied.size, SIZE);
-        println!("after the copy to {kind}: peak {} MiB", peak() >> 20);
+        show(format_args!("after the copy to {kind}: peak {} MiB", peak() >> 20));
         stops.push(stop);
     }
     let root = Path::default();

@@ -12,6 +12,7 @@ use lifeboat_failover::{Failover, Settings, StaleReads};
 use lifeboat_testkit::simulation::{
     Campaign, Effort, ProcessContext, Profile, Running, Variant, simulate,
 };
+use lifeboat_tests::show;
 use lifeboat_tests::simulated::{backend, fast, process};
 use object_store::ObjectStore;
 
@@ -83,7 +84,7 @@ fn failover(context: &ProcessContext) -> Arc<dyn Running> {
 fn failover_keeps_its_promises() {
     let campaign = Campaign::from_env(SEEDS);
     let summary = campaign.run(&profile(), &failover);
-    println!("{summary}");
+    show(&summary);
     assert!(summary.failures.is_empty(), "{summary}");
 }
 

@@ -24,7 +24,7 @@ pub use injected::{Injected, injected_verdict};
 pub use measure::Measured;
 pub use naive::NaiveFallback;
 pub use oracle::{Audit, Findings};
-pub use report::{Outcome, Report, STABLE_FIELDS, Totals};
+pub use report::{Harm, Outcome, Report, STABLE_FIELDS, Totals};
 pub use run::{DrillError, Plan, drill};
 pub use scenario::{Disturbance, Scenario, Step, UnknownScenario};
 pub use site::Site;

@@ -34,7 +34,11 @@ pub struct Site {
 
 enum Place {
     Embedded(Embedded),
-    Real(Arc<Injected>),
+    Real {
+        primary: Arc<Injected>,
+        /// The backends of which the sides are parts.
+        existing: Vec<Arc<dyn BlobStore>>,
+    },
 }
 
 impl fmt::Debug for Site {
@@ -74,14 +78,15 @@ impl Site {
         let mut backends = sides.clone();
         let primary = Arc::new(Injected::new(Arc::clone(&sides[0])));
         backends[0] = Arc::clone(&primary) as _;
-        Ok(Self { place: Place::Real(primary), backends, sides, open: Mutex::default() })
+        let place = Place::Real { primary, existing: existing.to_vec() };
+        Ok(Self { place, backends, sides, open: Mutex::default() })
     }
 
     /// Who breaks the first backend.
     pub fn breaker(&self) -> &dyn Breaker {
         match &self.place {
             Place::Embedded(endpoints) => endpoints,
-            Place::Real(primary) => &**primary,
+            Place::Real { primary, .. } => &**primary,
         }
     }
 
@@ -123,7 +128,9 @@ impl Site {
             Place::Embedded(endpoints) => {
                 endpoints.plain_clients().map_err(DrillError::Unhealthy)?
             }
-            Place::Real(_) => self.backends.iter().map(|store| Arc::clone(store) as _).collect(),
+            Place::Real { .. } => {
+                self.backends.iter().map(|store| Arc::clone(store) as _).collect()
+            }
         };
         let subject = NaiveFallback::new(Arc::clone(&clients[0]), Arc::clone(&clients[1]));
         self.run(plan, &subject, watcher).await
@@ -149,20 +156,20 @@ impl Site {
         join_all(open.iter().map(Failover::close)).await;
     }
 
-    /// Removes everything that drills wrote. Does nothing on endpoints of the drill's own, which
-    /// forget everything anyway.
+    /// Removes everything that drills wrote, at each side whatever becomes of the others. Does nothing
+    /// on endpoints of the drill's own, which forget everything anyway.
     ///
-    /// # Errors
-    /// What could not be removed lies under `.lifeboat/drill` and can be removed by hand.
-    pub async fn clean_up(&self) -> Result<(), StoreError> {
+    /// Gives the backends where something is left, and why: it lies under `.lifeboat/drill` and can be
+    /// removed by hand.
+    pub async fn clean_up(&self) -> Vec<(&dyn BlobStore, StoreError)> {
         self.close().await;
-        if let Place::Embedded(_) = self.place {
-            return Ok(());
-        }
-        for side in &self.sides {
+        let Place::Real { existing, .. } = &self.place else { return Vec::new() };
+        let mut left = Vec::new();
+        for (backend, side) in existing.iter().zip(&self.sides) {
             let listed = side.list(None).map_ok(|meta| meta.location).boxed();
-            side.delete_stream(listed).try_collect::<Vec<_>>().await?;
+            let removed: Result<Vec<_>, _> = side.delete_stream(listed).try_collect().await;
+            left.extend(removed.err().map(|error| (&**backend, error)));
         }
-        Ok(())
+        left
     }
 }

@@ -95,7 +95,7 @@ impl FailoverBuilder {
     /// setting out of its bounds.
     pub fn build(self) -> Result<Failover, Error> {
         self.check()?;
-        let randomness = Arc::new(Randomness::seeded(self.seed.unwrap_or_else(ambient_seed)));
+        let randomness = Arc::new(self.seed.map_or_else(Randomness::ambient, Randomness::seeded));
         let ids: Vec<String> =
             self.backends.iter().map(|(store, _)| store.identity().id().to_owned()).collect();
         let observers = Arc::new(Observers::new(self.observers, &ids));
@@ -148,8 +148,4 @@ impl FailoverBuilder {
         }
         Ok(())
     }
-}
-
-fn ambient_seed() -> u64 {
-    rand::random()
 }

@@ -1,6 +1,6 @@
 //! The seams: wall clock, randomness and spawning come in from outside, so that a simulation can drive
 //! them. Monotonic time is tokio's, which a test can pause. Nothing else in this crate may ask the
-//! environment; the workspace's `clippy.toml` bans what would.
+//! environment; this crate's `clippy.toml` bans what would.
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +20,7 @@ pub trait Clock: Send + Sync + Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the seam: here the computer's clock comes in")]
     fn unix_millis(&self) -> u64 {
         let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -37,6 +38,7 @@ pub trait Spawner: Send + Sync + Debug {
 pub struct TokioSpawner;
 
 impl Spawner for TokioSpawner {
+    #[expect(clippy::disallowed_methods, reason = "the seam: here tokio's runtime comes in")]
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
     }
@@ -49,6 +51,12 @@ pub(crate) struct Randomness(Mutex<SmallRng>);
 impl Randomness {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(Mutex::new(SmallRng::seed_from_u64(seed)))
+    }
+
+    /// With a seed that nobody has chosen.
+    #[expect(clippy::disallowed_methods, reason = "the seam: here chance comes in")]
+    pub(crate) fn ambient() -> Self {
+        Self::seeded(rand::random())
     }
 
     /// Any number.

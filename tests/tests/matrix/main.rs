@@ -20,7 +20,7 @@ use lifeboat::BlobStore;
 use lifeboat_core::is_reserved;
 use lifeboat_failover::{ConditionalWrites, Event, Failover, HealthState, Observer, Settings};
 use lifeboat_testkit::ServerKind;
-use lifeboat_tests::Kind;
+use lifeboat_tests::{Kind, show};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -206,9 +206,10 @@ fn rows(place: usize) -> Vec<Fault> {
     }
 }
 
-fn print(title: &str, rows: &[Row]) {
-    println!("\n{title}\n| fault | {} | converged |", COLUMNS.join(" | "));
-    println!("|{}", "---|".repeat(COLUMNS.len() + 2));
+fn table(title: &str, rows: &[Row]) -> String {
+    let rule = "---|".repeat(COLUMNS.len() + 2);
+    let head = format!("{title}\n| fault | {} | converged |\n|{rule}", COLUMNS.join(" | "));
+    let mut lines = vec![head];
     for Row { fault, cells, converged_in, .. } in rows {
         let shown = |column: &&str| {
             let cell = cells.iter().find(|cell| cell.column == *column);
@@ -217,12 +218,14 @@ fn print(title: &str, rows: &[Row]) {
             })
         };
         let shown: Vec<String> = COLUMNS.iter().map(shown).collect();
-        println!("| {fault:?} | {} | {} ms |", shown.join(" | "), converged_in.as_millis());
+        let converged_in = converged_in.as_millis();
+        lines.push(format!("| {fault:?} | {} | {converged_in} ms |", shown.join(" | ")));
     }
     let cells = rows.iter().flat_map(|row| &row.cells);
     let slowest = cells.clone().max_by_key(|cell| cell.elapsed);
     let violations = rows.iter().map(|row| row.violations.len()).sum::<usize>();
-    println!("{} cells, {violations} violations, slowest {slowest:?}", cells.count());
+    lines.push(format!("{} cells, {violations} violations, slowest {slowest:?}", cells.count()));
+    lines.join("\n")
 }
 
 async fn matrix(place: usize, kind: Kind, server: ServerKind, replica: Kind) {
@@ -241,7 +244,7 @@ async fn matrix(place: usize, kind: Kind, server: ServerKind, replica: Kind) {
             break;
         }
     }
-    print(&format!("primary {kind}, replica {replica}, milliseconds"), &done);
+    show(table(&format!("primary {kind}, replica {replica}, milliseconds"), &done));
     let wrong: Vec<_> = done
         .iter()
         .flat_map(|row| row.violations.iter().map(|why| format!("{:?}: {why}", row.fault)))

@@ -64,7 +64,7 @@ tiny: ok
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_of_the_bucket_that_would_harm_the_journal_are_told() {
+async fn t29_rules_of_the_bucket_that_would_harm_the_journal_are_told() {
     let lock = "<ObjectLockConfiguration><Rule><DefaultRetention><Mode>COMPLIANCE</Mode>\
         <Years>1</Years></DefaultRetention></Rule></ObjectLockConfiguration>";
     let expiry = "<LifecycleConfiguration><Rule><ID>tidy</ID><Prefix/><Status>Enabled</Status>\

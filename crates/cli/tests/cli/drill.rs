@@ -61,6 +61,39 @@ async fn drill_on_configured_backends_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn drill_that_cannot_remove_what_it_wrote_fails_and_says_where_it_lies() {
+    // The load deletes key by key, and what it leaves is removed by the hundred.
+    let sandbox = Sandbox::with_two_s3(Options::default().bulk_delete(Some(1))).await;
+    let arguments = [
+        "drill",
+        "--config",
+        "lifeboat.toml",
+        "--scenario",
+        "errors",
+        "--seconds",
+        "3",
+        "--rate",
+        "20",
+        "--quarantine",
+        "3s",
+        "--json",
+        "--no-progress",
+    ];
+    let run = sandbox.run(&arguments);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["passed"], true, "{report}");
+    let (code, error) = run.json_error();
+    assert_eq!((code, &error["backend"]), (1, &"tiny".into()), "{error}");
+    let remedy = error["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.contains("lifeboat rm -r tiny:.lifeboat/drill"), "{error}");
+    for server in sandbox.servers() {
+        let keys = server.keys("data");
+        assert!(keys.len() > 100, "the clean-up was not kept from it: {keys:?}");
+        assert!(keys.iter().all(|key| key.starts_with(".lifeboat/drill/")), "{keys:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drill_wants_two_backends_and_takes_no_file_that_was_not_named() {
     let sandbox = Sandbox::with_s3(Options::default()).await;
     insta::assert_snapshot!(

@@ -31,7 +31,8 @@ fn help_documents_every_command_and_exit_code() {
     assert_snapshot!(codes, @r#"
 0    success; of a drill: no request failed, nothing was lost, all sides are equal
 1    some of several things failed, or a failure that no other code names: the object exists
-     already or has changed, this machine failed (disk, permissions of files)
+     already or has changed, this machine failed (disk, permissions of files); of a drill:
+     requests failed, or what it wrote could not all be removed
 2    usage or configuration: an unknown backend, provider or region, an invalid request or range
 3    credentials: missing, expired or not accepted
 4    not found: an object, a bucket, a file

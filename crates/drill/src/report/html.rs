@@ -64,7 +64,7 @@ fn verdict(report: &Report) -> String {
 fn table(report: &Report) -> String {
     let mut text = String::from(
         "<table><thead><tr><th>scenario<th>requests<th>failed<th>p50 ms<th>p99 ms<th>slowest ms\
-         <th>first read ms<th>lost<th>back<th>stale<th>journal<th>level ms<th>catch-up ms<th>equal</tr></thead><tbody>\n",
+         <th>first ok ms<th>first read ms<th>lost<th>back<th>stale<th>journal<th>level ms<th>catch-up ms<th>equal</tr></thead><tbody>\n",
     );
     for outcome in report.outcomes() {
         row(&mut text, outcome.scenario.name(), outcome);
@@ -80,12 +80,13 @@ fn row(text: &mut String, name: &str, outcome: &Outcome) {
     let class = if outcome.passed() { "good" } else { "bad" };
     let _ = writeln!(
         text,
-        "<tr><td class=\"{class}\">{name}<td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.0}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
+        "<tr><td class=\"{class}\">{name}<td>{}<td>{}<td>{:.1}<td>{:.1}<td>{:.0}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
         measured.requests,
         measured.failed_requests,
         measured.p50_ms,
         measured.p99_ms,
         measured.slowest_ms,
+        time(measured.first_success_after_outage_ms),
         time(measured.first_read_after_outage_ms),
         outcome.findings.lost_writes,
         outcome.findings.resurrected_deletes,

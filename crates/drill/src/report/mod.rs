@@ -89,6 +89,17 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// The worst that outages did: what a run ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Harm {
+    /// None: they were non-events.
+    None,
+    /// Requests failed, or nothing was shown at all. The data are as they should be.
+    Requests,
+    /// Something was lost, stale, corrupt or back from the dead, or the sides differ.
+    Data,
+}
+
 /// What a whole run came to. Serialises to one document: the totals, and every scenario.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
@@ -162,6 +173,17 @@ impl Report {
     /// Whether every scenario was a non-event, and there was one.
     pub fn passed(&self) -> bool {
         !self.outcomes.is_empty() && self.outcomes.iter().all(Outcome::passed)
+    }
+
+    /// The worst that an outage did. Data that are wrong weigh more than requests that failed; what a naive
+    /// fallback came to beside it does not count.
+    pub fn harm(&self) -> Harm {
+        let harmed = |outcome: &Outcome| !outcome.findings.is_clean() || !outcome.converged;
+        match self.passed() {
+            true => Harm::None,
+            false if self.outcomes.iter().any(harmed) => Harm::Data,
+            false => Harm::Requests,
+        }
     }
 
     /// All scenarios together.

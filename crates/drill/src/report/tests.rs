@@ -83,6 +83,79 @@ fn anything_wrong_anywhere_fails_the_whole() {
 }
 
 #[test]
+fn wrong_data_weigh_more_than_failed_requests_wherever_they_occur() {
+    let report = |harms: &[fn(&mut Outcome)]| {
+        let mut report = Report::default();
+        for harm in harms {
+            let mut outcome = outcome(Scenario::Hang, 4);
+            harm(&mut outcome);
+            report.add(outcome);
+        }
+        report
+    };
+    let none: fn(&mut Outcome) = |_| {};
+    let failed: fn(&mut Outcome) = |outcome| outcome.measured.failed_requests = 1;
+    let wrong: [fn(&mut Outcome); 5] = [
+        |outcome| outcome.findings.lost_writes = 1,
+        |outcome| outcome.findings.resurrected_deletes = 1,
+        |outcome| outcome.findings.stale_reads = 1,
+        |outcome| outcome.findings.corrupt_reads = 1,
+        |outcome| outcome.converged = false,
+    ];
+    assert_eq!(report(&[]).harm(), Harm::Requests, "nothing was shown");
+    assert_eq!(report(&[none, none]).harm(), Harm::None);
+    for harms in [[failed, none], [none, failed]] {
+        assert_eq!(report(&harms).harm(), Harm::Requests);
+    }
+    for (number, wrong) in wrong.into_iter().enumerate() {
+        for harms in [[wrong, none], [none, wrong], [failed, wrong], [wrong, failed]] {
+            assert_eq!(report(&harms).harm(), Harm::Data, "{number}");
+        }
+    }
+}
+
+#[test]
+fn naive_fallback_that_is_shown_beside_does_no_harm() {
+    let mut naive = outcome(Scenario::Hang, 4);
+    (naive.measured.failed_requests, naive.converged) = (1, false);
+    let mut report = Report::default();
+    report.add(outcome(Scenario::Hang, 4).with_naive(naive));
+    assert_eq!((report.harm(), report.passed()), (Harm::None, true));
+}
+
+#[test]
+fn page_has_a_cell_for_every_heading_and_the_times_in_their_places() {
+    let mut report = Report::default();
+    let mut shown = outcome(Scenario::BlackHole, 4);
+    shown.measured.first_read_after_outage_ms = Some(30.0);
+    report.add(shown);
+    let page = report.to_html();
+    let table = page.split("<table>").nth(1).unwrap().split("</table>").next().unwrap();
+    let (head, body) = table.split_once("</thead>").unwrap();
+    let headings: Vec<&str> = cells(head, "<th>");
+    let row: Vec<&str> = cells(body, "<td");
+    assert_eq!(headings.len(), row.len(), "{table}");
+    for (heading, value) in [
+        ("slowest ms", ">9"),
+        ("first ok ms", ">20"),
+        ("first read ms", ">30"),
+        ("journal", ">17"),
+        ("level ms", ">300"),
+        ("catch-up ms", ">500"),
+        ("equal", ">yes"),
+    ] {
+        let at = headings.iter().position(|named| *named == heading).expect(heading);
+        assert_eq!(row[at], value, "{heading}");
+    }
+}
+
+/// What stands behind each mark of a cell, up to the next one.
+fn cells<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+    let cells = text.split(mark).skip(1);
+    cells.map(|cell| cell.split("</tr>").next().unwrap_or(cell).trim_end()).collect()
+}
+
+#[test]
 fn page_stands_alone_and_escapes_what_it_shows() {
     let mut report = Report::default();
     report.add(outcome(Scenario::BlackHole, 4));

@@ -133,3 +133,73 @@ fn choose<T: Copy>(
     let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     Err(reader.wrong(key, &format!("`{key}` is to be {}", names.join(" or "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::parse;
+    use super::*;
+
+    type Set = fn(&mut Settings);
+
+    const fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn read(lines: &str) -> Settings {
+        let text = format!("[[backend]]\nurl = \"memory://x\"\n[failover]\n{lines}");
+        parse("lifeboat.toml", &text).unwrap().failover
+    }
+
+    #[test]
+    fn each_key_sets_its_own_setting_and_no_other() {
+        let keys: [(&str, &str, Set); 27] = [
+            ("min_copies", "3", |settings| settings.min_copies = 3),
+            ("slow_after", "\"101s\"", |settings| settings.slow_after = seconds(101)),
+            ("read_deadline", "\"102s\"", |settings| settings.read_deadline = seconds(102)),
+            ("write_deadline", "\"103s\"", |settings| settings.write_deadline = seconds(103)),
+            ("attempt_deadline", "\"104s\"", |settings| settings.attempt_deadline = seconds(104)),
+            ("conditional_writes", "\"active\"", |settings| {
+                settings.conditional_writes = ConditionalWrites::Active;
+            }),
+            ("stale_reads", "\"serve\"", |settings| settings.stale_reads = StaleReads::Serve),
+            ("failback", "\"manual\"", |settings| settings.failback = Failback::Manual),
+            ("settling", "\"105s\"", |settings| settings.settling = seconds(105)),
+            ("journal_poll", "\"106s\"", |settings| settings.journal_poll = seconds(106)),
+            ("quarantine", "\"107s\"", |settings| settings.quarantine = seconds(107)),
+            ("catch_up_rate", "108", |settings| settings.catch_up_rate = 108),
+            ("settle_check", "false", |settings| settings.settle_check = false),
+            ("intent", "true", |settings| settings.intent = true),
+            ("presence_beat", "\"109s\"", |settings| settings.presence_beat = seconds(109)),
+            ("rescue_after", "\"110s\"", |settings| settings.rescue_after = seconds(110)),
+            ("stall_deadline", "\"111s\"", |settings| settings.stall_deadline = seconds(111)),
+            ("settle_after", "\"112s\"", |settings| settings.settle_after = seconds(112)),
+            ("settle_rate", "113", |settings| settings.settle_rate = 113),
+            ("catch_up_concurrency", "114", |settings| settings.catch_up_concurrency = 114),
+            ("read_through", "true", |settings| settings.read_through = true),
+            ("consecutive_faults", "115", |settings| settings.health.consecutive_faults = 115),
+            ("probe_initial", "\"116s\"", |settings| settings.health.probe_initial = seconds(116)),
+            ("probe_max", "\"117s\"", |settings| settings.health.probe_max = seconds(117)),
+            ("probe_deadline", "\"118s\"", |settings| {
+                settings.health.probe_deadline = seconds(118);
+            }),
+            ("hedge_budget_percent", "19", |settings| settings.hedge_budget_percent = 19),
+            ("memory_mib", "120", |settings| settings.memory = 120 << 20),
+        ];
+        assert_eq!(keys.map(|(key, ..)| key), KEYS, "every key of the table, once");
+        let (mut together, mut all) = (String::new(), Settings::default());
+        for (key, value, set) in keys {
+            let line = format!("{key} = {value}\n");
+            let mut expected = Settings::default();
+            set(&mut expected);
+            assert_ne!(
+                expected,
+                Settings::default(),
+                "{key} is so by default, which shows nothing"
+            );
+            assert_eq!(read(&line), expected, "{key}");
+            together += &line;
+            set(&mut all);
+        }
+        assert_eq!(read(&together), all);
+    }
+}

@@ -1,11 +1,13 @@
 //! Each strike, once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 
@@ -40,7 +42,7 @@ async fn late_delete_removes_what_was_written_after_it_was_given_up() {
     store.put(&key, "old".into()).await.unwrap();
     store.delete(&key).await.unwrap_err();
     store.put(&key, "new".into()).await.unwrap();
-    tokio::time::sleep(Duration::from_mins(2)).await;
+    sleep(Duration::from_mins(2)).await;
     assert!(store.inner().head(&key).await.is_err());
 }
 
@@ -49,10 +51,9 @@ async fn dropped_write_lands_all_the_same_when_detached() {
     let (store, faults, key) = store();
     let store = store.detached();
     faults.latency(Duration::from_millis(10)..Duration::from_millis(20));
-    let given_up =
-        tokio::time::timeout(Duration::from_millis(1), store.put(&key, "1".into())).await;
+    let given_up = timeout(Duration::from_millis(1), store.put(&key, "1".into())).await;
     assert!(given_up.is_err());
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(store.inner().get(&key).await.unwrap().bytes().await.unwrap(), "1");
 }
 
@@ -61,7 +62,7 @@ async fn lost_requests_and_lost_answers_differ_in_the_effect_only() {
     let (store, faults, key) = store();
     for (strike, there) in [(Strike::Hang, false), (Strike::HangAfter, true)] {
         faults.set([Rule::new(strike).on(Operation::PUTS)]);
-        let put = tokio::time::timeout(Duration::from_hours(1), store.put(&key, "1".into())).await;
+        let put = timeout(Duration::from_hours(1), store.put(&key, "1".into())).await;
         assert!(put.is_err(), "nothing is answered");
         assert_eq!(store.inner().head(&key).await.is_ok(), there);
     }
@@ -82,6 +83,41 @@ async fn bodies_break_end_early_and_lie_at_the_place_that_was_asked_for() {
     assert_eq!(read(Strike::Break(four, Failure::Reset)).await, ("0123".into(), true));
     assert_eq!(read(Strike::Truncate(four)).await, ("0123".into(), false));
     assert_eq!(read(Strike::Corrupt(four)).await, ("0123\u{14}56789".into(), false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stalled_body_brings_what_lies_before_the_place_and_then_neither_more_nor_an_end() {
+    let (store, faults, key) = store();
+    store.put(&key, "0123456789".into()).await.unwrap();
+    faults.add(Rule::new(Strike::Stall(At::Offset(4))).on(Operation::READS));
+    let mut body = store.get(&key).await.unwrap().into_stream();
+    let mut read = Vec::new();
+    let whole = async {
+        while let Some(chunk) = body.next().await {
+            read.extend_from_slice(&chunk.unwrap());
+        }
+    };
+    assert!(timeout(Duration::from_hours(1), whole).await.is_err(), "it ended");
+    assert_eq!(read, b"0123");
+}
+
+#[tokio::test(start_paused = true)]
+async fn delayed_request_has_its_effect_and_its_answer_after_that_time_and_not_before() {
+    let (store, faults, key) = store();
+    let delay = Duration::from_mins(1);
+    faults.add(Rule::new(Strike::Delay(delay)).on(Operation::PUTS));
+    let began = Instant::now();
+    let put = async {
+        store.put(&key, "1".into()).await.unwrap();
+        began.elapsed()
+    };
+    let just_before = async {
+        sleep(delay.saturating_sub(Duration::from_millis(1))).await;
+        store.inner().head(&key).await.is_ok()
+    };
+    let (took, there) = tokio::join!(put, just_before);
+    assert_eq!((took, there), (delay, false));
+    assert!(store.inner().head(&key).await.is_ok());
 }
 
 #[tokio::test]
@@ -111,6 +147,26 @@ async fn held_request_waits_until_its_gate_opens() {
     };
     let (put, ()) = tokio::join!(store.put(&key, "1".into()), test);
     put.unwrap();
+}
+
+#[tokio::test]
+async fn request_whose_answer_is_held_has_its_effect_before_the_gate_opens() {
+    let (store, faults, key) = store();
+    let gate = Gate::new();
+    faults.add(Rule::new(Strike::HoldAfter(gate.clone())).on(Operation::PUTS));
+    let answered = AtomicBool::new(false);
+    let put = async {
+        store.put(&key, "1".into()).await.unwrap();
+        answered.store(true, Ordering::Relaxed);
+    };
+    let test = async {
+        gate.reached().await;
+        assert!(store.inner().head(&key).await.is_ok());
+        assert!(!answered.load(Ordering::Relaxed), "it is answered though the gate is closed");
+        gate.open();
+    };
+    tokio::join!(put, test);
+    assert!(answered.load(Ordering::Relaxed));
 }
 
 #[tokio::test]

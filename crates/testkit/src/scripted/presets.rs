@@ -29,12 +29,6 @@ impl Reply {
         Self::error(200, "InternalError", "We encountered an internal error. Please try again.")
     }
 
-    /// A page for people, from a proxy or a captive portal that answers in the service's place.
-    pub fn html_page(status: u16) -> Self {
-        let page = "<!DOCTYPE html><html><head><title>Sorry</title></head><body>Please come back later.</body></html>";
-        Self::new(status).header("content-type", "text/html; charset=utf-8").body(page)
-    }
-
     /// A redirect to somewhere else: 307 `TemporaryRedirect`.
     pub fn redirect(location: &str) -> Self {
         Self::error(

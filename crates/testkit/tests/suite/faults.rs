@@ -194,6 +194,23 @@ async fn delays_and_throttles_take_their_time() {
 }
 
 #[tokio::test]
+async fn jitter_holds_each_response_back_by_another_time_within_its_bound() {
+    let (_server, proxy, url) = bed().await;
+    proxy.set(Fault::Jitter(SILENCE));
+    let begun = Instant::now();
+    let mut fastest = PATIENCE;
+    for _ in 0..8 {
+        let begun = Instant::now();
+        assert_eq!(get(&url).await, ("0123456789".to_owned(), None));
+        fastest = fastest.min(begun.elapsed());
+    }
+    assert!(fastest < SILENCE, "the fastest took {fastest:?}");
+    // A half of the bound each, on average; the same draws in every run.
+    assert!(begun.elapsed() > SILENCE * 2, "all took {:?}", begun.elapsed());
+    assert_eq!(proxy.strikes(), 8);
+}
+
+#[tokio::test]
 async fn the_same_seed_loses_the_same_responses() {
     let mut outcomes = Vec::new();
     for seed in [7, 7, 8] {
@@ -246,6 +263,21 @@ async fn scripted_replies_come_in_order_and_requests_are_kept() {
     assert_eq!((first.method.as_str(), first.target.as_str()), ("PUT", "/a?b=c"));
     assert_eq!((first.header("x-test"), &first.body[..]), (Some("1"), &b"data"[..]));
     assert_eq!(server.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn scripted_error_can_hide_behind_a_200_and_a_redirect_says_where_to() {
+    let server = Scripted::in_order([
+        Reply::error_behind_200(),
+        Reply::redirect("http://elsewhere.test/data/key"),
+    ])
+    .await
+    .expect("a server");
+    let hidden = request("PUT", &server.url(), &[], "").await;
+    assert_eq!((hidden.status, hidden.code().as_str()), (200, "InternalError"));
+    let away = request("PUT", &server.url(), &[], "").await;
+    assert_eq!((away.status, away.code().as_str()), (307, "TemporaryRedirect"));
+    assert_eq!(away.headers["location"], "http://elsewhere.test/data/key");
 }
 
 #[tokio::test]

@@ -7,13 +7,15 @@ mod results;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat::transfer::describe;
 use lifeboat::{BlobStore, Error, ErrorKind};
-use lifeboat_drill::{DrillError, Outcome, Plan, Report, Scenario, Site, settings};
+use lifeboat_drill::{DrillError, Harm, Outcome, Plan, Report, Scenario, Site, settings};
 use lifeboat_failover::Settings;
+use object_store::path::Path;
 
 use crate::cli::Drill;
 use crate::context::Context;
-use crate::exit::{Exit, Failure, Result, message};
+use crate::exit::{Exit, Failure, Result, message, to_text};
 use chart::Chart;
 
 /// How long each load lasts where it is the only one.
@@ -25,8 +27,11 @@ const SEVERAL: Duration = Duration::from_secs(10);
 /// Longer than a client with the defaults of `object_store` needs to notice a black hole: 180 s.
 const NAIVE_PATIENCE: Duration = Duration::from_mins(5);
 
-/// How long removing what a drill wrote may take after Ctrl-C: a part of what that is given.
-const CLEAN_UP: Duration = Duration::from_secs(10);
+/// How long removing what a drill wrote may take: ten thousand deletes at 30 ms each.
+const CLEAN_UP: Duration = Duration::from_mins(5);
+
+/// The same after Ctrl-C: a part of what that is given.
+const HASTY_CLEAN_UP: Duration = Duration::from_secs(10);
 
 /// Runs the drills one after the other.
 pub(crate) async fn run(context: &Context, arguments: &Drill) -> Result {
@@ -36,19 +41,44 @@ pub(crate) async fn run(context: &Context, arguments: &Drill) -> Result {
     let length = arguments.seconds.map_or(length, Duration::from_secs);
     place.introduce(context);
     let mut report = Report::default();
+    let mut left = Vec::new();
     for scenario in scenarios {
         let mut plan = Plan::new(scenario);
         (plan.length, plan.rate, plan.seed) = (length, arguments.rate, arguments.seed);
-        report.add(place.drill(context, arguments, plan).await?);
+        let outcome = place.drill(context, arguments, plan, &mut left).await;
+        if outcome.is_err() {
+            // What ends the run early is told as its failure.
+            tell(context, &left);
+        }
+        report.add(outcome?);
     }
     if let Some(file) = &arguments.report {
         let doing = || format!("cannot write {}", file.display());
         std::fs::write(file, report.to_html()).map_err(|error| Failure::local(doing(), error))?;
     }
     results::show(context, &report)?;
-    match verdict(&report) {
-        Exit::Ok => Ok(()),
-        exit => Err(Failure::Reported(exit)),
+    let further = left.split_off(left.len().min(1));
+    tell(context, &further);
+    conclude(report.harm(), left.pop())
+}
+
+/// How a run ends that came to its end: what the outages did weighs more than what could not be removed.
+fn conclude(harm: Harm, left: Option<Error>) -> Result {
+    let exit = match harm {
+        Harm::None if left.is_none() => return Ok(()),
+        Harm::None | Harm::Requests => Exit::Failed,
+        Harm::Data => Exit::Integrity,
+    };
+    Err(match left {
+        Some(error) => Failure::Error { exit, error: Box::new(error) },
+        None => Failure::Reported(exit),
+    })
+}
+
+/// Says what could not be removed.
+fn tell(context: &Context, left: &[Error]) {
+    for error in left {
+        context.output.note(to_text(error).trim_end());
     }
 }
 
@@ -59,16 +89,6 @@ fn scenarios(names: &[String]) -> Result<Vec<Scenario>> {
     let scenarios = names.iter().map(|name| name.parse::<Scenario>());
     let scenarios: std::result::Result<Vec<_>, _> = scenarios.collect();
     scenarios.map_err(|error| Failure::usage(error.to_string(), "see `lifeboat drill --help`"))
-}
-
-/// Data that is wrong weighs more than requests that failed.
-fn verdict(report: &Report) -> Exit {
-    let harmed = |outcome: &Outcome| !outcome.findings.is_clean() || !outcome.converged;
-    match report.passed() {
-        true => Exit::Ok,
-        false if report.outcomes().iter().any(harmed) => Exit::Integrity,
-        false => Exit::Failed,
-    }
 }
 
 /// Where the drills take place.
@@ -127,13 +147,19 @@ impl Place {
     }
 
     /// One scenario, and the same with a naive fallback if that was asked for.
-    async fn drill(&self, context: &Context, arguments: &Drill, mut plan: Plan) -> Result<Outcome> {
+    async fn drill(
+        &self,
+        context: &Context,
+        arguments: &Drill,
+        mut plan: Plan,
+        left: &mut Vec<Error>,
+    ) -> Result<Outcome> {
         let settings = self.settings(arguments, &plan);
         // Nothing can be settled before the markers of ambiguous writes may go.
         plan.settle_within += settings.quarantine;
         let site = self.site().await?;
         let chart = Chart::new(context, plan.scenario.name(), plan.length);
-        let outcome = tidily(context, &site, site.drill(&plan, settings, &chart)).await?;
+        let outcome = tidily(context, &site, site.drill(&plan, settings, &chart), left).await?;
         drop(chart);
         if !arguments.compare_naive {
             return Ok(outcome);
@@ -141,28 +167,58 @@ impl Place {
         (plan.hold, plan.drain_within) = (Some(NAIVE_PATIENCE), NAIVE_PATIENCE);
         let site = self.site().await?;
         let chart = Chart::new(context, &format!("{}, naive", plan.scenario), plan.length);
-        let naive = tidily(context, &site, site.drill_naive(&plan, &chart)).await?;
+        let naive = tidily(context, &site, site.drill_naive(&plan, &chart), left).await?;
         Ok(outcome.with_naive(naive))
     }
 }
 
-/// Carries out a drill, and removes what it wrote, also if it is interrupted.
+/// Carries out a drill, and removes what it wrote, also if it is interrupted. Adds what is left to
+/// `left`, once for each backend.
 async fn tidily(
     context: &Context,
     site: &Site,
     drill: impl Future<Output = std::result::Result<Outcome, DrillError>>,
+    left: &mut Vec<Error>,
 ) -> Result<Outcome> {
     let outcome = tokio::select! {
         biased;
         () = context.interrupt.wait() => Err(Failure::Interrupted),
         outcome = drill => outcome.map_err(failure),
     };
-    match tokio::time::timeout(CLEAN_UP, site.clean_up()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => context.output.note(&format!("cannot remove what was written: {error}")),
-        Err(_) => context.output.note("what was written below .lifeboat/drill is not all removed"),
+    let hurry = async {
+        context.interrupt.wait().await;
+        tokio::time::sleep(HASTY_CLEAN_UP).await;
+    };
+    let found: Vec<Error> = tokio::select! {
+        found = site.clean_up() => {
+            found.into_iter().map(|(backend, error)| not_removed(backend, error)).collect()
+        }
+        () = hurry => vec![not_removed_in_time()],
+        () = tokio::time::sleep(CLEAN_UP) => vec![not_removed_in_time()],
+    };
+    for error in found {
+        if left.iter().all(|known| known.backend() != error.backend()) {
+            left.push(error);
+        }
     }
     outcome
+}
+
+/// What is told of a backend where something is left.
+fn not_removed(backend: &dyn BlobStore, error: object_store::Error) -> Error {
+    let cause = describe(backend, &Path::ROOT, error);
+    let name = cause.backend().unwrap_or_default().to_owned();
+    let remedy = format!("remove it by hand: lifeboat rm -r {name}:.lifeboat/drill");
+    Error::new(cause.kind(), "what the drill wrote below .lifeboat/drill is not all removed")
+        .with_backend(name)
+        .with_remedy(remedy)
+        .with_source(cause)
+}
+
+fn not_removed_in_time() -> Error {
+    let message = "what the drill wrote below .lifeboat/drill could not all be removed in time";
+    let remedy = "remove it by hand: lifeboat rm -r NAME:.lifeboat/drill for each backend";
+    Error::new(ErrorKind::Unavailable, message).with_remedy(remedy)
 }
 
 fn failure(error: DrillError) -> Failure {
@@ -183,6 +239,24 @@ fn kind(error: &DrillError) -> ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drill_that_leaves_something_behind_fails_and_wrong_data_weigh_more() {
+        let left = || Some(not_removed_in_time());
+        for (harm, left, code) in [
+            (Harm::None, None, Exit::Ok),
+            (Harm::None, left(), Exit::Failed),
+            (Harm::Requests, None, Exit::Failed),
+            (Harm::Requests, left(), Exit::Failed),
+            (Harm::Data, None, Exit::Integrity),
+            (Harm::Data, left(), Exit::Integrity),
+        ] {
+            let told = left.is_some();
+            let result = conclude(harm, left);
+            assert_eq!(matches!(result, Err(Failure::Error { .. })), told, "{harm:?}");
+            assert_eq!(result.map_or_else(|failure| failure.exit(), |()| Exit::Ok), code);
+        }
+    }
 
     #[test]
     fn all_stands_for_every_scenario_wherever_it_is_said() {
