@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 use lifeboat_core::{Class, Effect, Fault, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetResult, Result};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::Span;
 
 use crate::backend::{Backend, Mask};
@@ -25,7 +25,7 @@ use crate::health::{Evidence, HealthState};
 use crate::journal::index::{Dirt, Known};
 use crate::latency::{ReadKind, SMALL};
 use crate::observe::{BACKEND, Outcome};
-use crate::settings::StaleReads;
+use crate::settings::{Settings, StaleReads};
 
 /// A result, and who gave it.
 #[derive(Debug)]
@@ -145,6 +145,7 @@ impl Engine {
         key: &Path,
         options: GetOptions,
     ) -> Result<Served<GetResult>> {
+        let began = Instant::now();
         let (operation, kind) = kind_of(&options);
         let only = self.owner_of(key, &options)?;
         let call = |backend: &Backend| {
@@ -186,8 +187,10 @@ impl Engine {
                             .await
                     }
                     _ if writing => {
-                        let over = timeout(self.settings.attempt_deadline, self.locks.lock(key));
-                        drop(over.boxed().await);
+                        // As long as a read may take, if that is not over: there is nobody else to wait for.
+                        let Settings { read_deadline, attempt_deadline, .. } = self.settings;
+                        let until = (began + read_deadline).max(Instant::now() + attempt_deadline);
+                        drop(timeout_at(until, self.locks.lock(key)).boxed().await);
                         self.read(operation, kind, Some(key), choice, &call).boxed().await
                     }
                     _ => Err(error),

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use lifeboat_failover::HealthState;
-use lifeboat_testkit::fault_store::{At, Failure, Operation, Rule, Strike};
+use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Order};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{JOURNAL, Lab, come_to_rest, fresh_way, key};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, fresh_way, key};
 
 #[tokio::test(start_paused = true)]
 async fn t18_application_starts_while_the_first_backend_swallows_everything() {
@@ -167,25 +167,36 @@ async fn what_only_a_backend_that_others_outran_holds_is_read_from_it() {
     assert!(began.elapsed() < lab.settings.attempt_deadline, "{:?}", began.elapsed());
 }
 
+/// b1 is away and lacks what the others hold.
+async fn without_the_second() -> (Lab, Process) {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.refuse(0);
+    process.must_put(&key(), "v1").await;
+    process.refuse(1);
+    process.refuse(2);
+    process.recover(0).await;
+    process.must_put(&key(), "v2").await;
+    process.recover(2).await;
+    assert_eq!(process.get(&key()).await.unwrap(), "v2");
+    (lab, process)
+}
+
+/// Strikes the writing of markers at the two that serve.
+fn strike_recording(process: &Process, strike: &Strike) {
+    for place in [0, 2] {
+        let recording = Rule::new(strike.clone()).on(&[Operation::Put]).prefix(JOURNAL);
+        process.ways[place].add(recording);
+    }
+}
+
 /// Simulation seed 158333.
 #[tokio::test(start_paused = true)]
 async fn read_beside_a_delete_that_has_landed_and_is_not_recorded_yet_waits_for_it() {
     // The delete is recorded after all of the read's answers, or before the last of them.
     for (recording, answer) in [(300, 0), (100, 300)].map(|(a, b)| (after(a), after(b))) {
-        let lab = Lab::new(3);
-        let process = lab.process(1);
-        process.refuse(0);
-        process.must_put(&key(), "v1").await;
-        process.refuse(1);
-        process.refuse(2);
-        process.recover(0).await;
-        process.must_put(&key(), "v2").await;
-        process.recover(2).await;
-        assert_eq!(process.get(&key()).await.unwrap(), "v2");
-        for place in [0, 2] {
-            let recording = Rule::new(recording.clone()).on(&[Operation::Put]).prefix(JOURNAL);
-            process.ways[place].add(recording);
-        }
+        let (lab, process) = without_the_second().await;
+        strike_recording(&process, &recording);
         let delete = process.delete(&key());
         come_to_rest().await;
         assert_eq!(lab.at(0, &key()), None, "it has landed");
@@ -194,6 +205,28 @@ async fn read_beside_a_delete_that_has_landed_and_is_not_recorded_yet_waits_for_
         assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
         delete.await.unwrap().unwrap();
     }
+}
+
+/// Simulation seed 5021606.
+#[tokio::test(start_paused = true)]
+async fn read_beside_a_delete_waits_for_it_longer_than_one_attempt_may_take() {
+    let (lab, process) = without_the_second().await;
+    let (gate, attempt) = (Gate::new(), lab.settings.attempt_deadline);
+    for place in [0, 2] {
+        process.strike(place, &[Operation::Delete], &key(), Strike::HoldAfter(gate.clone()));
+    }
+    strike_recording(&process, &Strike::Delay(attempt / 2));
+    let delete = process.delete(&key());
+    come_to_rest().await;
+    assert_eq!((lab.at(0, &key()), lab.at(2, &key())), (None, None), "it has landed");
+    let answered = async {
+        sleep(attempt).await;
+        gate.open();
+    };
+    let key = key();
+    let (read, ()) = tokio::join!(process.get(&key), answered);
+    assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
+    delete.await.unwrap().unwrap();
 }
 
 fn after(milliseconds: u64) -> Strike {
