@@ -104,7 +104,7 @@ pub(crate) struct Backend {
     journal_heard: Mutex<Option<Instant>>,
     /// Answers so far, and when the last came in: evidence that a refusal concerns one key only.
     answers: AtomicU64,
-    /// What the last probe said when it was in doubt whether it serves at all: whether it is out. Held while one is under way.
+    /// What a probe said when it was in doubt whether it serves at all: whether it is out. Held during any probe.
     pub(crate) doubted: tokio::sync::Mutex<Option<(Instant, bool)>>,
     /// When it was last too slow, and how often it had answered by then.
     slow: Mutex<Option<(Instant, u64)>>,

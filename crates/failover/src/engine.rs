@@ -287,8 +287,8 @@ impl Engine {
 
     /// Asks an ejected backend whether it serves, once.
     pub(crate) async fn probe(&self, backend: &Backend) {
-        // One at a time: whoever is in doubt meanwhile waits for what this one finds.
-        let mut last = backend.doubted.lock().await;
+        // One at a time. Whoever is in doubt then asks again: what this one finds may have been over before their request.
+        let _one = backend.doubted.lock().await;
         backend.observe(Evidence::ProbeBegun, "a probe is due");
         let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
         let known = self.probes.load(Ordering::Acquire) & (1 << backend.at) != 0;
@@ -306,7 +306,6 @@ impl Engine {
             }
             Err(_) => false,
         };
-        *last = Some((Instant::now(), !alive));
         if alive {
             backend.confirming.answered.raise();
             backend.observe(Evidence::ProbeAnswered, "the probe was answered");

@@ -54,6 +54,8 @@
 //!   [`mend`](Failover::mend) afterwards.
 //! - An `ETag` belongs to the backend that gave it. A conditional write translates it where both hold the same version;
 //!   while its backend does not serve, what depends on it fails and says so.
+//! - Parts of a multipart upload go to every backend as they come: one whose limits they do not fit leaves the upload, has a marker, and is
+//!   caught up afterwards. `lifeboat_core`'s `PartLimits` tell what suits all.
 //! - A request that has to wait for others, for their key or for memory, fails with [`Reason::Busy`] when its time is
 //!   over; nothing was sent.
 //! - A backend that refuses a key stays behind for it: [`Status::refused`] names the key and what it answered. It is

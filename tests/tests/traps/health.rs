@@ -28,6 +28,19 @@ async fn t22_callers_who_stop_waiting_eject_nobody() {
     }
 }
 
+/// Seen in a drill: what the prober had heard before the lock fell passed for an answer about what came after.
+#[tokio::test(start_paused = true)]
+async fn lock_that_falls_right_after_a_probe_was_answered_is_no_answer_to_anybody() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    // The probe of the start has been answered by now.
+    process.must_put(&key(), "v1").await;
+    process.ways[0].set([Rule::new(Strike::Fail(Failure::Denied))]);
+    assert_eq!(process.get(&key()).await.unwrap(), "v1");
+    process.must_put(&key(), "v2").await;
+    assert_eq!(process.get(&key()).await.unwrap(), "v2");
+}
+
 #[tokio::test(start_paused = true)]
 async fn t22_backends_that_are_all_slow_at_once_are_not_ejected_for_it() {
     let lab = Lab::new(2);
