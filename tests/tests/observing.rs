@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use lifeboat_core::Fault;
 use lifeboat_failover::{Event, Failover, HealthState, Observer, Operation, Settings, StaleReads};
 use lifeboat_testkit::fault_store::{
@@ -206,6 +206,13 @@ fn write_brought_to_the_first(bench: &Bench) -> BoxFuture<'_, ()> {
     .boxed()
 }
 
+/// More writes than checks can wait.
+fn write_more_than_can_be_checked(bench: &Bench) -> BoxFuture<'_, ()> {
+    let keys = stream::iter(0..=20_000).map(|number| Path::from(format!("many/{number}")));
+    let put = move |key| async move { drop(bench.store.put(&key, "x".into()).await.unwrap()) };
+    keys.for_each_concurrent(100, put).boxed()
+}
+
 /// What is told of requests and faults.
 fn rows_of_requests() -> Vec<Row> {
     use Operation::{Get, List, Put};
@@ -306,6 +313,12 @@ fn rows_of_requests() -> Vec<Row> {
 /// What is told of writes that somebody missed, and of other processes.
 fn rows_of_catch_up() -> Vec<Row> {
     vec![
+        Row::new(
+            "checks that did not fit",
+            write_more_than_can_be_checked,
+            told!(Event::SettleChecksDropped { dropped: 1 }),
+        )
+        .with(|settings| settings.settle_after = Duration::from_hours(1)),
         Row::new(
             "a marker",
             write_without_the_first,
