@@ -682,10 +682,13 @@ impl Race<'_> {
                 .dirt
                 .as_ref()
                 .is_none_or(|dirt| !dirt.behind.has(lap.at) && !dirt.unsure.has(lap.at));
-        if self.choice.trusted
-            || (clean && complete)
-            || self.missed.len() == self.engine.backends.len()
-        {
+        let believed = if self.choice.trusted {
+            // One that was seen to hold the latest may have lost it since; it is gone where all of those lack it.
+            self.choice.among.without(self.missed).is_empty()
+        } else {
+            (clean && complete) || self.missed.len() == self.engine.backends.len()
+        };
+        if believed {
             return Some(Err(error));
         }
         if lap.standing == Standing::Behind {

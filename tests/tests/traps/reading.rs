@@ -229,6 +229,23 @@ async fn read_beside_a_delete_waits_for_it_longer_than_one_attempt_may_take() {
     delete.await.unwrap().unwrap();
 }
 
+/// Simulation seed 7082548: while a journal is unread all are asked which version they have, and the first of those that
+/// have the latest had lost it to a late request when it was read.
+#[tokio::test(start_paused = true)]
+async fn miss_of_a_backend_that_was_just_seen_to_hold_the_latest_is_not_believed() {
+    let lab = Lab::new(2);
+    lab.process(1).must_put(&key(), "v1").await;
+    let ways = vec![fresh_way(), fresh_way()];
+    ways[1].add(Rule::new(Strike::Hang).on(&[Operation::List]));
+    let gone = Strike::Fail(Failure::NotFound);
+    ways[0].add(Rule::new(gone).on(&[Operation::Get]).key(key().as_ref()).times(1));
+    let next = lab.process_through(2, 0, ways);
+    // Whoever has answered nothing so far is not asked.
+    next.must_put(&Path::from("data/other"), "x").await;
+    assert_eq!(next.get(&key()).await.unwrap(), "v1");
+    assert!(!next.store.status().backends[1].journal_read, "that is why all were asked");
+}
+
 fn after(milliseconds: u64) -> Strike {
     Strike::Delay(Duration::from_millis(milliseconds))
 }
