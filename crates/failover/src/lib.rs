@@ -48,7 +48,8 @@
 //! - Where a backend enforces no conditions, two processes that overwrite one key at the same moment rely on the
 //!   settling check, which runs [`Settings::settle_after`] later.
 //! - Where such a backend alone can be reached, and another process is just bringing an older version of the key there, a
-//!   write looks whether it is still there before it is acknowledged. What lands later still overwrites the only copy.
+//!   write looks whether it is still there before it is acknowledged: a put is sent again, an upload fails. What lands later still overwrites
+//!   the only copy.
 //! - Presigned URLs for anything but reading are refused ([`Reason::WouldBypass`]): whoever used one would write to one backend, without a stamp and
 //!   without a marker for the others. Write through the failover, or presign at one backend on purpose and
 //!   [`mend`](Failover::mend) afterwards.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lifeboat_core::Effect;
+use lifeboat_failover::{FailoverError, Reason};
 use lifeboat_testkit::fault_store::{Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Conditions};
 use object_store::ObjectStoreExt;
@@ -187,13 +189,9 @@ async fn t06_joining_rule_lets_writes_of_a_dirty_key_leave_markers_even_when_con
     lab.expect_everywhere(&[&one, &other], &key(), Some("v2")).await;
 }
 
-/// Simulation seed 103686.
-#[tokio::test(start_paused = true)]
-async fn what_only_a_backend_without_conditions_took_outlives_a_catch_up_that_was_on_its_way_there()
-{
-    let mut without = BackendSettings::default();
-    without.conditions = Conditions::Ignored;
-    let lab = Lab::with(vec![BackendSettings::default(), without]);
+/// A backend without conditions that a writer alone reaches, with an older version that a runner is just bringing there: it
+/// waits at the gate.
+async fn older_version_on_its_way(lab: &Lab) -> (Process, Process, Gate) {
     let (writer, runner) = (lab.process(1), lab.process(2));
     writer.refuse(1);
     runner.refuse(1);
@@ -216,10 +214,48 @@ async fn what_only_a_backend_without_conditions_took_outlives_a_catch_up_that_wa
     }
     let late = Strike::Delay(Duration::from_millis(300));
     writer.ways[1].add(Rule::new(late).on(&[Operation::Head]).key(key().as_ref()));
+    (writer, runner, gate)
+}
+
+fn second_without_conditions() -> Lab {
+    let mut without = BackendSettings::default();
+    without.conditions = Conditions::Ignored;
+    Lab::with(vec![BackendSettings::default(), without])
+}
+
+/// Simulation seed 103686.
+#[tokio::test(start_paused = true)]
+async fn what_only_a_backend_without_conditions_took_outlives_a_catch_up_that_was_on_its_way_there()
+{
+    let lab = second_without_conditions();
+    let (writer, runner, gate) = older_version_on_its_way(&lab).await;
     let put = writer.put(&key(), "new");
     come_to_rest().await;
     gate.open();
     put.await.unwrap().unwrap();
     writer.recover(0).await;
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
+}
+
+/// Simulation seed 7092163.
+#[tokio::test(start_paused = true)]
+async fn upload_that_such_a_catch_up_overwrites_is_not_acknowledged() {
+    let lab = second_without_conditions();
+    let (writer, runner, gate) = older_version_on_its_way(&lab).await;
+    let store = writer.store.clone();
+    let upload = writer.run(async move {
+        let mut upload = store.put_multipart(&key()).await?;
+        upload.put_part("new".into()).await?;
+        upload.complete().await.map(drop)
+    });
+    while lab.at(1, &key()).is_none() {
+        come_to_rest().await;
+    }
+    gate.open();
+    let failed = upload.await.unwrap().unwrap_err();
+    let found = FailoverError::find(&failed).unwrap();
+    assert_eq!((found.reason(), found.effect()), (Reason::Unavailable, Effect::Unknown));
+    assert!(failed.to_string().contains("an older version"), "{failed}");
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("old")).await;
 }

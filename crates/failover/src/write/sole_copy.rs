@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use lifeboat_core::VersionTag;
+use object_store::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::conditional::head;
@@ -18,8 +19,9 @@ use crate::journal::index::Known;
 const ATTEMPTS: usize = 3;
 
 impl Engine {
-    /// Looks at what one backend alone took, and sends it again if what a marker speaks of lies there instead. Whoever is
-    /// later still than this look overwrites the only copy: no request can prevent that at such a backend.
+    /// Looks at what one backend alone took, and sends it again if what a marker speaks of lies there instead. An upload
+    /// cannot be completed twice: it has failed then. Whoever is later still than this look overwrites the only copy: no request can
+    /// prevent that at such a backend.
     pub(super) async fn hold_ground(
         self: &Arc<Self>,
         write: &Write,
@@ -27,9 +29,11 @@ impl Engine {
         until: Instant,
     ) {
         let [(at, _)] = tally.confirmed[..] else { return };
-        // A delete is remembered by its marker, and a completed upload cannot be sent again.
-        let again = !write.delete && write.operation != Operation::Multipart;
-        if !again || self.backends[at].enforces_conditions() || !self.is_dirty_at(at, &write.key) {
+        // A delete is remembered by its marker.
+        if write.delete
+            || self.backends[at].enforces_conditions()
+            || !self.is_dirty_at(at, &write.key)
+        {
             return;
         }
         for _ in 0..ATTEMPTS {
@@ -41,6 +45,12 @@ impl Engine {
                 return;
             }
             tally.confirmed.clear();
+            if write.operation == Operation::Multipart {
+                // It was there for a moment.
+                tally.may_land.set(at);
+                tally.failed.push((at, overwritten()));
+                return;
+            }
             let mut legs = self.legs(write, Mask::only(at), until, &Arc::default());
             while let Some(leg) = legs.next().await {
                 tally.take(leg);
@@ -60,4 +70,10 @@ impl Engine {
         let brought = self.index.view(&write.key, |known| known.iter().any(names));
         brought == Some(true) && there.stamp != write.version.unwrap_or(write.stamp)
     }
+}
+
+fn overwritten() -> Error {
+    let source =
+        "another process was bringing an older version there, which lies on top of the upload";
+    Error::Generic { store: "Failover", source: source.into() }
 }
