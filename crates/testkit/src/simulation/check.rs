@@ -149,6 +149,11 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let could = (first && waits && one && served >= needed) || fair;
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
+    // An upload that another process' catch-up overwrites where nobody else has it cannot be completed again.
+    let upload = matches!(record.action, Action::Multipart(_));
+    if upload && written_keys(&record.action).iter().any(|key| world.others_wrote(key, record)) {
+        return None;
+    }
     let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
     (served.len() >= plan.variant.copies)
         .then(|| format!("a write failed although the backends {served:?} were fine"))
