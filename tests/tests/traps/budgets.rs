@@ -10,7 +10,7 @@ use object_store::{ObjectStoreExt, Result};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{Lab, Process, come_to_rest, key, reason};
+use crate::lab::{Lab, Process, come_to_rest, key, reason, wait_until};
 
 /// A process whose memory is full, by a write that is held on its way to every backend.
 struct Full {
@@ -40,15 +40,6 @@ impl Full {
 
 fn other() -> Path {
     Path::from("data/other")
-}
-
-/// Waits until something that happens in the background has happened.
-async fn until(holds: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_mins(2);
-    while !holds() {
-        assert!(Instant::now() < end, "it never happens");
-        sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,9 +84,9 @@ async fn catch_up_takes_no_more_keys_in_a_second_than_it_may() {
         }
         process.clear(0);
         let there = || keys.iter().filter(|key| lab.at(0, key).is_some()).count();
-        until(|| there() > 0).await;
+        wait_until(|| there() > 0).await;
         let began = Instant::now();
-        until(|| there() == keys.len()).await;
+        wait_until(|| there() == keys.len()).await;
         let took = began.elapsed().as_secs_f64();
         assert!(seconds.contains(&took), "{took} seconds at {rate} keys in a second");
         lab.drain(&[&process]).await;

@@ -12,7 +12,7 @@ use lifeboat_tests::simulated;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Where markers are.
 pub(crate) const JOURNAL: &str = ".lifeboat/journal/";
@@ -281,6 +281,22 @@ impl Process {
         self.ways[backend].clear();
     }
 
+    /// Whether a backend is not asked, but by a probe.
+    pub(crate) fn is_avoided(&self, backend: usize) -> bool {
+        use lifeboat_failover::HealthState::{Ejected, Probing};
+        matches!(self.store.status().backends[backend].health, Ejected | Probing)
+    }
+
+    /// The first backend answers reads long after the others, and is avoided for that.
+    pub(crate) async fn outrun_the_first(&self, key: &Path) {
+        let slow = Strike::Delay(Duration::from_millis(900));
+        self.ways[0].set([Rule::new(slow).on(&[Operation::Get])]);
+        for _ in 0..20 {
+            self.get(key).await.unwrap();
+        }
+        assert!(self.is_avoided(0), "{:?}", self.store.status().backends[0]);
+    }
+
     /// The weather at a backend is fine, and the process knows it.
     pub(crate) async fn recover(&self, backend: usize) {
         self.clear(backend);
@@ -313,4 +329,13 @@ pub(crate) fn fresh_way() -> Faults {
     let way = Faults::seeded(1);
     way.latency(WAY / 2..WAY);
     way
+}
+
+/// Waits until something has come about.
+pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < end, "it does not come about");
+        sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp, wait_until};
 
 /// A process whose first backend refuses connections: it has "old", all others have "new".
 async fn missed_by_the_first(lab: &Lab) -> Process {
@@ -307,15 +307,6 @@ async fn t36_content_e_tags_do_not_pass_one_version_for_another() {
     );
 }
 
-/// Waits until something has come about.
-pub(crate) async fn wait_until(holds: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_mins(1);
-    while !holds() {
-        assert!(Instant::now() < end, "it does not come about");
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Simulation seed 225474.
 #[tokio::test(start_paused = true)]
 async fn write_goes_on_at_a_backend_that_was_busy_with_an_earlier_one_before_the_silent_ones_are_given_up()
@@ -343,13 +334,7 @@ async fn copies_that_are_needed_are_written_to_a_backend_that_others_outran() {
     lab.settings.min_copies = 2;
     let process = lab.process(1);
     process.must_put(&key(), "v1").await;
-    let slow = Strike::Delay(Duration::from_millis(900));
-    process.ways[0].set([Rule::new(slow).on(&[Operation::Get])]);
-    let health = || process.store.status().backends[0].health;
-    for _ in 0..20 {
-        process.get(&key()).await.unwrap();
-    }
-    assert!(matches!(health(), HealthState::Ejected | HealthState::Probing), "{:?}", health());
+    process.outrun_the_first(&key()).await;
     process.must_put(&key(), "v2").await;
     assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
 }
@@ -377,21 +362,12 @@ async fn where_nobody_serves_a_slow_backend_is_not_the_only_one_that_is_asked() 
     let lab = Lab::new(2);
     let process = lab.process(1);
     process.must_put(&key(), "v1").await;
-    let slow = Strike::Delay(Duration::from_millis(900));
-    process.ways[0].set([Rule::new(slow).on(&[Operation::Get])]);
-    let out = |at: usize| {
-        let health = process.store.status().backends[at].health;
-        matches!(health, HealthState::Ejected | HealthState::Probing)
-    };
-    for _ in 0..20 {
-        process.get(&key()).await.unwrap();
-    }
-    assert!(out(0));
+    process.outrun_the_first(&key()).await;
     process.refuse(1);
     for number in 0..lab.settings.health.consecutive_faults {
         drop(process.put(&Path::from(format!("data/{number}")), "x").await);
     }
-    assert!(out(0) && out(1));
+    assert!(process.is_avoided(0) && process.is_avoided(1));
     process.swallow(0);
     process.clear(1);
     process.must_put(&key(), "v2").await;

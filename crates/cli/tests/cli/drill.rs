@@ -35,24 +35,17 @@ fn several_scenarios_are_told_in_a_table_and_a_verdict() {
     run.ok();
 }
 
+/// A short drill on the backends of the sandbox.
+fn on_configured(rate: &str) -> Vec<&str> {
+    let place = ["drill", "--config", "lifeboat.toml", "--scenario", "errors"];
+    let load = ["--seconds", "3", "--rate", rate, "--quarantine", "3s"];
+    [&place[..], &load, &["--json", "--no-progress"]].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn drill_on_configured_backends_leaves_nothing_behind() {
     let sandbox = Sandbox::with_two_s3(Options::default()).await;
-    let arguments = [
-        "drill",
-        "--config",
-        "lifeboat.toml",
-        "--scenario",
-        "errors",
-        "--seconds",
-        "3",
-        "--rate",
-        "30",
-        "--quarantine",
-        "3s",
-        "--json",
-    ];
-    let report = sandbox.run(&arguments).json();
+    let report = sandbox.run(&on_configured("30")).json();
     assert_eq!(report["passed"], true, "{report}");
     for server in sandbox.servers() {
         assert_eq!(server.keys("data"), Vec::<String>::new());
@@ -64,22 +57,7 @@ async fn drill_on_configured_backends_leaves_nothing_behind() {
 async fn drill_that_cannot_remove_what_it_wrote_fails_and_says_where_it_lies() {
     // The load deletes key by key, and what it leaves is removed by the hundred.
     let sandbox = Sandbox::with_two_s3(Options::default().bulk_delete(Some(1))).await;
-    let arguments = [
-        "drill",
-        "--config",
-        "lifeboat.toml",
-        "--scenario",
-        "errors",
-        "--seconds",
-        "3",
-        "--rate",
-        "20",
-        "--quarantine",
-        "3s",
-        "--json",
-        "--no-progress",
-    ];
-    let run = sandbox.run(&arguments);
+    let run = sandbox.run(&on_configured("20"));
     let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(report["passed"], true, "{report}");
     let (code, error) = run.json_error();

@@ -256,17 +256,17 @@ impl Engine {
             let began = Instant::now();
             let bound =
                 until.min(began + self.settings.attempt_deadline + Self::body_time(write.size));
-            let error = match timeout_at(bound, put).await {
+            let answer = timeout_at(bound, put).await;
+            let took = began.elapsed();
+            let error = match answer {
                 Ok(Ok(result)) => {
                     backend.answered();
-                    let took = began.elapsed();
                     self.observers.answered(at, &backend.id, write.operation, took, Outcome::Ok);
                     return Ok((result, open > 0));
                 }
                 Ok(Err(error)) => error,
-                Err(_) => CutOff(began.elapsed()).into_error(),
+                Err(_) => CutOff(took).into_error(),
             };
-            let took = began.elapsed();
             let verdict = self.judge(at, write.operation, &error).await;
             let outcome = Outcome::of(&verdict);
             self.observers.answered(at, &backend.id, write.operation, took, outcome);
