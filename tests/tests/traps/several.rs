@@ -8,6 +8,7 @@ use lifeboat_testkit::fault_store::{Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Conditions};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::lab::{Lab, Process, come_to_rest, key, reason, stamp};
@@ -189,20 +190,28 @@ async fn t06_joining_rule_lets_writes_of_a_dirty_key_leave_markers_even_when_con
     lab.expect_everywhere(&[&one, &other], &key(), Some("v2")).await;
 }
 
-/// A backend without conditions that a writer alone reaches, with an older version that a runner is just bringing there: it
-/// waits at the gate.
+/// A backend that a writer alone reaches, with an older version that a runner is just bringing there: it waits at the gate.
 async fn older_version_on_its_way(lab: &Lab) -> (Process, Process, Gate) {
+    older_state_on_its_way(lab, Operation::PUTS, |writer| writer.put(&key(), "old")).await
+}
+
+/// The same for what is done while that backend is away, and for the request by which it is brought there.
+async fn older_state_on_its_way(
+    lab: &Lab,
+    brought_by: &[Operation],
+    older: impl FnOnce(&Process) -> JoinHandle<object_store::Result<()>>,
+) -> (Process, Process, Gate) {
     let (writer, runner) = (lab.process(1), lab.process(2));
     writer.refuse(1);
     runner.refuse(1);
-    writer.must_put(&key(), "old").await;
+    older(&writer).await.unwrap().unwrap();
     sleep(lab.settings.journal_poll * 4).await;
     // Each of them reaches one backend that the other one does not.
     writer.refuse(0);
     writer.recover(1).await;
     let gate = Gate::new();
     runner.clear(1);
-    runner.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    runner.strike(1, brought_by, &key(), Strike::Hold(gate.clone()));
     let asking = async {
         loop {
             runner.ask().await;
@@ -237,6 +246,58 @@ async fn what_only_a_backend_without_conditions_took_outlives_a_catch_up_that_wa
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
 }
 
+/// Simulation seed 9059854.
+#[tokio::test(start_paused = true)]
+async fn such_a_catch_up_that_takes_its_time_does_not_take_the_only_copy_either() {
+    let lab = second_without_conditions();
+    let (writer, runner, gate) = older_version_on_its_way(&lab).await;
+    writer.clear(1);
+    let put = writer.put(&key(), "new");
+    sleep(lab.settings.attempt_deadline / 2).await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
+    gate.open();
+    put.await.unwrap().unwrap();
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn catch_up_that_deletes_does_not_take_the_only_copy() {
+    // A delete knows no condition, wherever it goes.
+    let lab = Lab::new(2);
+    lab.process(3).must_put(&key(), "oldest").await;
+    come_to_rest().await;
+    let delete = |writer: &Process| writer.delete(&key());
+    let (writer, runner, gate) = older_state_on_its_way(&lab, &[Operation::Delete], delete).await;
+    writer.clear(1);
+    let put = writer.put(&key(), "new");
+    sleep(lab.settings.attempt_deadline / 2).await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
+    gate.open();
+    put.await.unwrap().unwrap();
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn catch_up_in_parts_looks_once_more_before_it_completes() {
+    let lab = Lab::new(2);
+    let large = |writer: &Process| {
+        let store = writer.store.clone();
+        let body = bytes::Bytes::from(vec![1; 17 << 20]);
+        writer.run(async move { store.put(&key(), body.into()).await.map(drop) })
+    };
+    let parts = [Operation::MultipartPart];
+    let (writer, runner, gate) = older_state_on_its_way(&lab, &parts, large).await;
+    writer.clear(1);
+    writer.must_put(&key(), "new").await;
+    gate.open();
+    come_to_rest().await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
+}
+
 /// Simulation seed 7092163.
 #[tokio::test(start_paused = true)]
 async fn upload_that_such_a_catch_up_overwrites_is_not_acknowledged() {
@@ -254,7 +315,7 @@ async fn upload_that_such_a_catch_up_overwrites_is_not_acknowledged() {
     gate.open();
     let failed = upload.await.unwrap().unwrap_err();
     assert_eq!(reason(&failed), (Reason::Unavailable, Effect::Unknown));
-    assert!(failed.to_string().contains("an older version"), "{failed}");
+    assert!(failed.to_string().contains("an older state"), "{failed}");
     writer.recover(0).await;
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("old")).await;
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -55,6 +56,16 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// What must lie where an object is sent for it to be sent.
+#[derive(Debug, Clone, Copy)]
+enum There<'a> {
+    /// Whatever it is.
+    Whatever,
+    /// What was observed. A look says so, as close to the request as it can be: at a backend without conditions, or for an
+    /// upload in parts, nothing else does.
+    Still(Option<&'a (ObjectMeta, Option<VersionTag>)>),
+}
+
 impl Engine {
     /// Brings the version `meta` of a key from one backend to another, if that one still holds what was observed.
     /// The number of bytes, or none if somebody else was there first.
@@ -70,7 +81,8 @@ impl Engine {
         let conditional = self.backends[target].enforces_conditions() && meta.size <= ONE_PUT;
         let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
         if conditional {
-            match self.put_whole((source, read), (target, key), mode).await {
+            let body = self.read_whole((source, read), key).await?;
+            match self.put_whole(body, (target, key), mode).await {
                 Ok(bytes) => return Ok(Some(bytes)),
                 // What exists for a create and for nobody else: parts of an upload that was never completed, at some
                 // services. Waiting would not end; the put goes without the condition, after a last look.
@@ -78,27 +90,10 @@ impl Engine {
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             }
-            return self.bring_unconditionally(key, source, meta, target).await;
+            let Some(again) = self.open_source(key, source, meta).await? else { return Ok(None) };
+            return self.transfer((source, again), key, (target, key), There::Still(None)).await;
         }
-        if !self.is_unchanged(target, key, before).await? {
-            return Ok(None);
-        }
-        self.transfer((source, read), key, (target, key)).await
-    }
-
-    /// Brings a version to a backend that says it exists there already, if there still is nothing to be seen.
-    async fn bring_unconditionally(
-        self: &Arc<Self>,
-        key: &Path,
-        source: usize,
-        meta: &ObjectMeta,
-        target: usize,
-    ) -> Result<Option<u64>> {
-        if !self.is_unchanged(target, key, None).await? {
-            return Ok(None);
-        }
-        let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
-        self.transfer((source, read), key, (target, key)).await
+        self.transfer((source, read), key, (target, key), There::Still(before)).await
     }
 
     /// Copies an object to another key, at any backend, over whatever is there.
@@ -114,25 +109,37 @@ impl Engine {
             let source = "it changed while it was copied".into();
             return Err(Error::Precondition { path: key.to_string(), source });
         };
-        let copied = self.transfer((source, read), key, (target, to)).await?;
+        let copied = self.transfer((source, read), key, (target, to), There::Whatever).await?;
         copied.ok_or_else(|| Error::Precondition {
             path: key.to_string(),
             source: "a write of the key waits for its copy to end".into(),
         })
     }
 
-    /// Sends what was opened to a backend, over whatever is there: in one put, or part by part. None if a write of
-    /// `locked`, the key whose lock is held meanwhile, came to wait.
+    /// Sends what was opened to a backend: in one put, or part by part. None if something else lies there than must, or if a
+    /// write of `locked`, the key whose lock is held meanwhile, came to wait.
     async fn transfer(
         &self,
         source: (usize, GetResult),
         locked: &Path,
         target: (usize, &Path),
+        there: There<'_>,
     ) -> Result<Option<u64>> {
-        if source.1.meta.size <= ONE_PUT {
-            return self.put_whole(source, target, PutMode::Overwrite).await.map(Some);
+        if source.1.meta.size > ONE_PUT {
+            return self.put_in_parts(source, locked, target, there).await;
         }
-        self.put_in_parts(source, locked, target).await
+        let body = self.read_whole(source, target.1).await?;
+        if !self.is_there(target, there).await? {
+            return Ok(None);
+        }
+        self.put_whole(body, target, PutMode::Overwrite).await.map(Some)
+    }
+
+    async fn is_there(&self, (at, key): (usize, &Path), there: There<'_>) -> Result<bool> {
+        match there {
+            There::Whatever => Ok(true),
+            There::Still(before) => self.is_unchanged(at, key, before).await,
+        }
     }
 
     /// Whether two backends hold the same bytes.
@@ -200,26 +207,34 @@ impl Engine {
         self.wait_for(key, until, self.take_memory_under_lock(bytes)).await
     }
 
-    async fn put_whole(
+    /// The whole of what was opened, to be sent to `to`, and the memory that it takes.
+    async fn read_whole(
         &self,
         (source, read): (usize, GetResult),
-        (target, to): (usize, &Path),
-        mode: PutMode,
-    ) -> Result<u64> {
+        to: &Path,
+    ) -> Result<(Body, Option<OwnedSemaphorePermit>)> {
         let (attributes, tags) = attributes_of(&read);
         let size = read.meta.size;
-        // No longer than an attempt each: writers of the key wait.
-        let bound = self.settings.attempt_deadline + Self::body_time(size);
-        let _memory = self.memory_for(to, size).await?;
-        let body = match within(bound, collect(read, self.settings.stall_deadline)).await {
+        let memory = self.memory_for(to, size).await?;
+        let collected = collect(read, self.settings.stall_deadline);
+        let body = match within(self.copy_bound(size), collected).await {
             Ok(body) if u64::try_from(body.len()).ok() == Some(size) => body,
             Ok(_) => return Err(self.blame(source, cut_short()).await),
             Err(error) => return Err(self.blame(source, error).await),
         };
         let options = PutOptions { attributes, tags, ..PutOptions::default() };
-        let body = Body { payload: PutPayload::from_bytes(body), options };
+        Ok((Body { payload: PutPayload::from_bytes(body), options }, memory))
+    }
+
+    async fn put_whole(
+        &self,
+        (body, _memory): (Body, Option<OwnedSemaphorePermit>),
+        (target, to): (usize, &Path),
+        mode: PutMode,
+    ) -> Result<u64> {
+        let size = u64::try_from(body.payload.content_length()).unwrap_or(u64::MAX);
         let put = body.put(Arc::clone(&self.backends[target].store), to.clone(), mode);
-        match within(bound, put).await {
+        match within(self.copy_bound(size), put).await {
             Ok(_) => Ok(size),
             // What a condition says is no fault of anybody's.
             Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => Err(error),
@@ -227,11 +242,17 @@ impl Engine {
         }
     }
 
+    /// Bound on reading a whole object, and on sending it: no longer than an attempt each, because writers of the key wait.
+    fn copy_bound(&self, size: u64) -> Duration {
+        self.settings.attempt_deadline + Self::body_time(size)
+    }
+
     async fn put_in_parts(
         &self,
         (source, read): (usize, GetResult),
         locked: &Path,
         (target, to): (usize, &Path),
+        there: There<'_>,
     ) -> Result<Option<u64>> {
         let (attributes, tags) = attributes_of(&read);
         let size = read.meta.size;
@@ -246,7 +267,11 @@ impl Engine {
             Err(error) => return Err(self.blame(target, error).await),
         };
         let part = usize::try_from(part).unwrap_or(usize::MAX);
-        let sent = self.send_parts((target, &mut *upload), (source, read), part, locked).await;
+        let sent = match self.send_parts((target, &mut *upload), (source, read), part, locked).await
+        {
+            Ok(true) => self.is_there((target, to), there).await,
+            sent => sent,
+        };
         if let Ok(true) = sent {
             return match within(bound, upload.complete()).await {
                 Ok(_) => Ok(Some(size)),

@@ -288,7 +288,7 @@ impl Engine {
     }
 
     /// How long it takes every live process to hear of a marker.
-    fn joined(&self) -> Duration {
+    pub(crate) fn joined(&self) -> Duration {
         self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN
     }
 
@@ -592,7 +592,7 @@ impl Engine {
 
     /// Whether what catch-up sends to the marked target bears a condition that the target enforces. Uploads in parts bear
     /// none, nor does what an earlier version marked without saying how large it is count as small.
-    fn is_guarded(&self, known: &Known) -> bool {
+    pub(crate) fn is_guarded(&self, known: &Known) -> bool {
         !known.marker.delete
             && known.marker.size.is_some_and(|size| size <= ONE_PUT)
             && known.target.is_some_and(|target| self.backends[target].enforces_conditions())

@@ -10,6 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, PutResult, Result, UpdateVersion};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::condition::precondition;
 use super::leg::NotHere;
 use super::put::Body;
 use super::spoilt::is_spoilt;
@@ -21,7 +22,7 @@ use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
-use crate::journal::index::Known;
+use crate::journal::index::{Known, Origin};
 use crate::journal::store::Mark;
 use crate::observe::Outcome;
 use crate::settings::ConditionalWrites;
@@ -30,6 +31,16 @@ use crate::settings::ConditionalWrites;
 const SOONEST_LOOK: Duration = Duration::from_millis(50);
 /// Attempts to have a condition decided, and to bring a decided write to a replica.
 const ATTEMPTS: usize = 4;
+
+/// What a backend decides a condition upon.
+enum Ground {
+    /// It does not lag.
+    Clean,
+    /// It was found up to date, or brought there; whether there is an object.
+    Level(bool),
+    /// The object has been deleted, and this version of it is still there.
+    Outlived(UpdateVersion),
+}
 
 impl Engine {
     /// Puts on a condition; the key's lock is held.
@@ -46,17 +57,26 @@ impl Engine {
         let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
         let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
-            let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
-            let exists = match (exists, &mode) {
-                (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
-                (exists, _) => exists,
-            };
+            let (at, ground) = self.decider(&write.key, &mode, passed, ends).await?;
+            let create = matches!(mode, PutMode::Create);
             // A delete may still land there, and what is created after it would not have been refused.
-            if exists == Some(true) && matches!(mode, PutMode::Create) {
+            let exists = match &ground {
+                Ground::Clean => create && self.exists_elsewhere(at, &write.key).await?,
+                Ground::Level(exists) => *exists,
+                Ground::Outlived(_) => false,
+            };
+            if exists && create {
                 let source = "it was there when the condition was decided".into();
                 return Err(Error::AlreadyExists { path: write.key.to_string(), source });
             }
-            let mode = self.own_condition(at, &write.key, mode.clone()).await?;
+            let outlived = matches!(ground, Ground::Outlived(_));
+            let mode = match ground {
+                Ground::Outlived(version) if create => PutMode::Update(version),
+                Ground::Outlived(_) => {
+                    return Err(precondition(&write.key, "the object has been deleted"));
+                }
+                _ => self.own_condition(at, &write.key, mode.clone()).await?,
+            };
             if matches!(mode, PutMode::Update(_)) {
                 self.rise_above(at, &mut write, &mut body).await;
             }
@@ -76,7 +96,7 @@ impl Engine {
                     let late = condition
                         && Instant::now() < ends
                         && self.is_dirty_at(at, &write.key)
-                        && self.current(at, &write.key).await.is_none();
+                        && (outlived || self.current(at, &write.key).await.is_none());
                     if !late {
                         return Err(error);
                     }
@@ -110,15 +130,14 @@ impl Engine {
             && self.settings.conditional_writes == ConditionalWrites::Active
     }
 
-    /// The backend that decides: it is brought up to date first if it may lag, and then it is known whether the object
-    /// exists there.
+    /// The backend that decides, and upon what: it is brought up to date first if it may lag.
     async fn decider(
         self: &Arc<Self>,
         key: &Path,
         mode: &PutMode,
         passed: Mask,
         ends: Instant,
-    ) -> Result<(usize, Option<bool>)> {
+    ) -> Result<(usize, Ground)> {
         let in_use = self.in_use().without(passed);
         let at = match self.settings.conditional_writes {
             ConditionalWrites::Refuse => 0,
@@ -146,14 +165,11 @@ impl Engine {
         if !self.await_legs_of(key, Mask::only(at), ends).await {
             return undecidable("an earlier write of the key is still under way to it");
         }
-        if self.index.dirt(key).is_none() {
-            return Ok((at, None));
-        }
         if !self.is_dirty_at(at, key) {
-            return Ok((at, None));
+            return Ok((at, Ground::Clean));
         }
         match self.bring_level(at, key, ends).await {
-            Some(exists) => Ok((at, Some(exists))),
+            Some(ground) => Ok((at, ground)),
             None => undecidable("it lacks the latest version and could not be brought up to date"),
         }
     }
@@ -197,14 +213,14 @@ impl Engine {
         Err(error.into())
     }
 
-    /// Brings a backend up to date before it decides, and says whether the object exists there. Writes of others that are
-    /// on their way are waited for. None if it could not be done.
-    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> Option<bool> {
+    /// Brings a backend up to date before it decides. Writes of others that are on their way are waited for. None if it could
+    /// not be done.
+    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> Option<Ground> {
         let until = ends.min(Instant::now() + self.settings.attempt_deadline);
         let mut pause = SOONEST_LOOK;
         loop {
             if let Some(exists) = self.current(at, key).await {
-                return Some(exists);
+                return Some(Ground::Level(exists));
             }
             // What goes part by part takes longer than anybody waits here.
             if self.is_large(key) {
@@ -214,7 +230,10 @@ impl Engine {
             if let Some(exists) =
                 self.reconcile(key, Urgency::Now(at), Basis::Marked).await.exists_at(at)
             {
-                return Some(exists);
+                return Some(Ground::Level(exists));
+            }
+            if let Some(version) = self.outlived(at, key).await {
+                return Some(Ground::Outlived(version));
             }
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
                 return None;
@@ -222,6 +241,26 @@ impl Engine {
             sleep(pause).await;
             pause *= 2;
         }
+    }
+
+    /// What lies at a backend although this process has deleted the object, where that delete must not be brought yet: it
+    /// knows no condition, and others have to hear of it first. Until they have, nobody deletes there; so what is put in
+    /// its place on condition stays.
+    async fn outlived(&self, at: usize, key: &Path) -> Option<UpdateVersion> {
+        let known = self.index.of(key);
+        let deleted = newest_acknowledged(&known).filter(|newest| newest.marker.delete)?;
+        let ours = deleted.origin != Origin::Foreign;
+        let known_for = deleted.added.elapsed().max(self.clock.age(deleted.marker.stamp));
+        if !ours || known_for + self.settings.attempt_deadline > self.joined() {
+            return None;
+        }
+        let seen = self.look(key).await;
+        let settlement = self.settle_on(key, &seen)?;
+        let (_, there) = seen.into_iter().find(|(backend, _)| *backend == at)?;
+        let (meta, tag) = there?;
+        let older = tag.is_some_and(|tag| tag.belongs_to(key) && tag.stamp < deleted.marker.stamp);
+        (older && settlement.winner.is_none())
+            .then_some(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
     }
 
     /// A new version's stamp must be above that of the one it replaces, whoever wrote that.

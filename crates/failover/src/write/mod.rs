@@ -247,10 +247,7 @@ impl Engine {
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
-        // A leg that is still running brings another copy.
-        if legs.is_empty() {
-            self.hold_ground(&write, &mut tally, until).await;
-        }
+        self.hold_ground(&write, &mut tally, &mut legs, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }

@@ -1,16 +1,16 @@
-//! The only copy of a write, at a backend without conditions. A catch-up of another process may have been on its way there
-//! and land on top of it: where there is another copy, that mends it; here it would be lost.
+//! The only copy of a write, where a catch-up of another process may have been on its way with a request that bears no
+//! condition, and land on top of it: where there is another copy, that mends it; here it would be lost.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
-use lifeboat_core::VersionTag;
 use object_store::Error;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::conditional::head;
-use super::{Tally, Write};
+use super::{Legs, Tally, Write};
 use crate::backend::Mask;
+use crate::catch_up::Seen;
 use crate::engine::Engine;
 use crate::events::Operation;
 use crate::journal::index::Known;
@@ -19,29 +19,35 @@ use crate::journal::index::Known;
 const ATTEMPTS: usize = 3;
 
 impl Engine {
-    /// Looks at what one backend alone took, and sends it again if what a marker speaks of lies there instead. An upload
-    /// cannot be completed twice: it has failed then. Whoever is later still than this look overwrites the only copy: no request can
-    /// prevent that at such a backend.
+    /// Holds back the acknowledgement of what one backend alone took for as long as a catch-up's request takes that began before
+    /// it was there; then looks at it, and sends it again if what a marker speaks of is the case there instead. An upload cannot
+    /// be completed twice: it has failed then. Whoever is later still takes the only copy: nothing can prevent that.
     pub(super) async fn hold_ground(
         self: &Arc<Self>,
         write: &Write,
         tally: &mut Tally,
+        legs: &mut Legs,
         until: Instant,
     ) {
         let [(at, _)] = tally.confirmed[..] else { return };
         // A delete is remembered by its marker.
-        if write.delete
-            || self.backends[at].enforces_conditions()
-            || !self.is_dirty_at(at, &write.key)
-        {
+        if write.delete || !self.is_being_brought(at, write) {
             return;
         }
+        let landed = until.min(Instant::now() + self.settings.attempt_deadline);
+        while let Ok(Some(leg)) = timeout_at(landed, legs.next()).await {
+            tally.take(leg);
+            if tally.confirmed.len() > 1 {
+                return;
+            }
+        }
+        sleep_until(landed).await;
         for _ in 0..ATTEMPTS {
             let bound = until.min(Instant::now() + self.settings.attempt_deadline);
             // A look that fails says nothing against what was confirmed.
             let look = timeout_at(bound, head(&*self.backends[at].store, &write.key)).await;
-            let Ok(Ok(Some((_, Some(there))))) = look else { return };
-            if !self.was_brought(write, there) {
+            let Ok(Ok(there)) = look else { return };
+            if !self.was_brought(at, write, &there) {
                 return;
             }
             tally.confirmed.clear();
@@ -51,8 +57,8 @@ impl Engine {
                 tally.failed.push((at, overwritten()));
                 return;
             }
-            let mut legs = self.legs(write, Mask::only(at), until, &Arc::default());
-            while let Some(leg) = legs.next().await {
+            let mut again = self.legs(write, Mask::only(at), until, &Arc::default());
+            while let Some(leg) = again.next().await {
                 tally.take(leg);
             }
             if tally.confirmed.is_empty() {
@@ -61,19 +67,35 @@ impl Engine {
         }
     }
 
-    /// Whether a version is an older one than that of a write, and one that a marker speaks of: catch-up brings those.
-    fn was_brought(&self, write: &Write, there: VersionTag) -> bool {
-        let names = |known: &Known| {
-            let marker = &known.marker;
-            !marker.delete && marker.stamp < write.stamp && marker.version_stamp() == there.stamp
-        };
-        let brought = self.index.view(&write.key, |known| known.iter().any(names));
-        brought == Some(true) && there.stamp != write.version.unwrap_or(write.stamp)
+    /// Whether somebody may be bringing an earlier state of the key to a backend by a request that no condition stops.
+    fn is_being_brought(&self, at: usize, write: &Write) -> bool {
+        self.any_older(write, |known| known.target == Some(at) && !self.is_guarded(known))
+    }
+
+    /// Whether what lies at a backend, if anything does, is an earlier state than that of a write, and one that a marker
+    /// speaks of: catch-up brings those.
+    fn was_brought(&self, at: usize, write: &Write, there: &Seen) -> bool {
+        match there {
+            None => self.any_older(write, |known| known.marker.delete && known.target == Some(at)),
+            Some((_, None)) => false,
+            Some((_, Some(there))) => {
+                let names = |known: &Known| {
+                    !known.marker.delete && known.marker.version_stamp() == there.stamp
+                };
+                there.stamp != write.version.unwrap_or(write.stamp) && self.any_older(write, names)
+            }
+        }
+    }
+
+    /// Whether there is such a marker, older than a write.
+    fn any_older(&self, write: &Write, such: impl Fn(&Known) -> bool) -> bool {
+        let older = |known: &Known| known.marker.stamp < write.stamp && such(known);
+        self.index.view(&write.key, |known| known.iter().any(older)) == Some(true)
     }
 }
 
 fn overwritten() -> Error {
     let source =
-        "another process was bringing an older version there, which lies on top of the upload";
+        "another process was bringing an older state there, which took the place of the upload";
     Error::Generic { store: "Failover", source: source.into() }
 }
