@@ -203,7 +203,7 @@ impl Engine {
     /// Where every backend answers and none has what a marker speaks of, the marked write happened nowhere (a process was
     /// killed between the marker and the data): the backends that hold the latest of what there is, and none
     /// if that is nothing. Not known while any backend is silent.
-    async fn latest_of_all(&self, key: &Path) -> Option<Mask> {
+    pub(crate) async fn latest_of_all(&self, key: &Path) -> Option<Mask> {
         let seen = self.look(key).await;
         if seen.len() < self.backends.len() {
             return None;

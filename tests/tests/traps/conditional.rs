@@ -7,7 +7,7 @@ use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::BackendSettings;
 use object_store::path::Path;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::lab::{Lab, Process, come_to_rest, key};
 
@@ -286,31 +286,11 @@ async fn update_of_what_was_just_deleted_fails_its_precondition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn create_after_a_delete_takes_the_place_of_what_still_lies_where_it_is_decided() {
+async fn create_after_a_delete_waits_until_the_object_has_gone_where_it_is_decided() {
     let lab = asynchronous();
     let process = deleted_behind_the_first(&lab).await;
     create(&process, "new").await.unwrap();
     let again = create(&process, "newer").await.unwrap_err();
     assert!(matches!(again, Error::AlreadyExists { .. }), "{again}");
     lab.expect_everywhere(&[&process], &key(), Some("new")).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_two_creates_after_such_a_delete_one_is_told_that_it_exists() {
-    let lab = asynchronous();
-    let process = deleted_behind_the_first(&lab).await;
-    let other = lab.process(3);
-    let gate = Gate::new();
-    process.strike(0, &[Operation::Update], &key(), Strike::Hold(gate.clone()));
-    let store = process.store.clone();
-    let late = process.run(async move {
-        store.put_opts(&key(), "late".into(), PutMode::Create.into()).await.map(drop)
-    });
-    let asked = timeout(lab.settings.attempt_deadline, gate.reached()).await;
-    asked.expect("it takes the place of what is there");
-    other.must_put(&key(), "other").await;
-    gate.open();
-    let failed = late.await.unwrap().unwrap_err();
-    assert!(matches!(failed, Error::AlreadyExists { .. }), "{failed}");
-    lab.expect_everywhere(&[&process, &other], &key(), Some("other")).await;
 }

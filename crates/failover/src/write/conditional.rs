@@ -22,25 +22,17 @@ use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::events::Operation;
-use crate::journal::index::{Known, Origin};
+use crate::journal::index::Known;
 use crate::journal::store::Mark;
 use crate::observe::Outcome;
 use crate::settings::ConditionalWrites;
 
 /// Pause before a backend that decides is looked at again; it doubles.
 const SOONEST_LOOK: Duration = Duration::from_millis(50);
+/// The longest such pause.
+const LATEST_LOOK: Duration = Duration::from_secs(1);
 /// Attempts to have a condition decided, and to bring a decided write to a replica.
 const ATTEMPTS: usize = 4;
-
-/// What a backend decides a condition upon.
-enum Ground {
-    /// It does not lag.
-    Clean,
-    /// It was found up to date, or brought there; whether there is an object.
-    Level(bool),
-    /// The object has been deleted, and this version of it is still there.
-    Outlived(UpdateVersion),
-}
 
 impl Engine {
     /// Puts on a condition; the key's lock is held.
@@ -54,29 +46,21 @@ impl Engine {
         write.operation = Operation::ConditionalPut;
         let mut passed = Mask::NONE;
         // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.
-        let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
+        let attempt = self.settings.attempt_deadline + Self::body_time(write.size) * 2;
+        let most = self.patience_with(&write.key) + attempt;
         let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
-            let (at, ground) = self.decider(&write.key, &mode, passed, ends).await?;
-            let create = matches!(mode, PutMode::Create);
-            // A delete may still land there, and what is created after it would not have been refused.
-            let exists = match &ground {
-                Ground::Clean => create && self.exists_elsewhere(at, &write.key).await?,
-                Ground::Level(exists) => *exists,
-                Ground::Outlived(_) => false,
+            let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
+            let exists = match (exists, &mode) {
+                (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
+                (exists, _) => exists,
             };
-            if exists && create {
+            // A delete may still land there, and what is created after it would not have been refused.
+            if exists == Some(true) && matches!(mode, PutMode::Create) {
                 let source = "it was there when the condition was decided".into();
                 return Err(Error::AlreadyExists { path: write.key.to_string(), source });
             }
-            let outlived = matches!(ground, Ground::Outlived(_));
-            let mode = match ground {
-                Ground::Outlived(version) if create => PutMode::Update(version),
-                Ground::Outlived(_) => {
-                    return Err(precondition(&write.key, "the object has been deleted"));
-                }
-                _ => self.own_condition(at, &write.key, mode.clone()).await?,
-            };
+            let mode = self.own_condition(at, &write.key, mode.clone()).await?;
             if matches!(mode, PutMode::Update(_)) {
                 self.rise_above(at, &mut write, &mut body).await;
             }
@@ -96,7 +80,7 @@ impl Engine {
                     let late = condition
                         && Instant::now() < ends
                         && self.is_dirty_at(at, &write.key)
-                        && (outlived || self.current(at, &write.key).await.is_none());
+                        && self.current(at, &write.key).await.is_none();
                     if !late {
                         return Err(error);
                     }
@@ -130,14 +114,15 @@ impl Engine {
             && self.settings.conditional_writes == ConditionalWrites::Active
     }
 
-    /// The backend that decides, and upon what: it is brought up to date first if it may lag.
+    /// The backend that decides: it is brought up to date first if it may lag, and then it is known whether the object
+    /// exists there.
     async fn decider(
         self: &Arc<Self>,
         key: &Path,
         mode: &PutMode,
         passed: Mask,
         ends: Instant,
-    ) -> Result<(usize, Ground)> {
+    ) -> Result<(usize, Option<bool>)> {
         let in_use = self.in_use().without(passed);
         let at = match self.settings.conditional_writes {
             ConditionalWrites::Refuse => 0,
@@ -166,10 +151,10 @@ impl Engine {
             return undecidable("an earlier write of the key is still under way to it");
         }
         if !self.is_dirty_at(at, key) {
-            return Ok((at, Ground::Clean));
+            return Ok((at, None));
         }
-        match self.bring_level(at, key, ends).await {
-            Some(ground) => Ok((at, ground)),
+        match self.bring_level(at, key, mode, ends).await? {
+            Some(exists) => Ok((at, Some(exists))),
             None => undecidable("it lacks the latest version and could not be brought up to date"),
         }
     }
@@ -213,54 +198,52 @@ impl Engine {
         Err(error.into())
     }
 
-    /// Brings a backend up to date before it decides. Writes of others that are on their way are waited for. None if it could
-    /// not be done.
-    async fn bring_level(self: &Arc<Self>, at: usize, key: &Path, ends: Instant) -> Option<Ground> {
-        let until = ends.min(Instant::now() + self.settings.attempt_deadline);
+    /// How long a backend is brought up to date. A delete is brought only when every process has had the time to hear of it.
+    fn patience_with(&self, key: &Path) -> Duration {
+        let deleted = self.index.is_deleted(key);
+        self.settings.attempt_deadline + if deleted { self.joined() } else { Duration::ZERO }
+    }
+
+    /// Brings a backend up to date before it decides, and says whether the object exists there. Writes of others that are
+    /// on their way are waited for. None if it could not be done.
+    ///
+    /// # Errors
+    /// What an update names has been deleted: whatever still lies there must not pass for it.
+    async fn bring_level(
+        self: &Arc<Self>,
+        at: usize,
+        key: &Path,
+        mode: &PutMode,
+        ends: Instant,
+    ) -> Result<Option<bool>> {
+        let until = ends.min(Instant::now() + self.patience_with(key));
         let mut pause = SOONEST_LOOK;
         loop {
             if let Some(exists) = self.current(at, key).await {
-                return Some(Ground::Level(exists));
+                return Ok(Some(exists));
             }
             // What goes part by part takes longer than anybody waits here.
             if self.is_large(key) {
                 self.work.notify_one();
-                return None;
+                return Ok(None);
             }
             if let Some(exists) =
                 self.reconcile(key, Urgency::Now(at), Basis::Marked).await.exists_at(at)
             {
-                return Some(Ground::Level(exists));
+                return Ok(Some(exists));
             }
-            if let Some(version) = self.outlived(at, key).await {
-                return Some(Ground::Outlived(version));
+            if matches!(mode, PutMode::Update(_))
+                && self.index.is_deleted(key)
+                && self.latest_of_all(key).await == Some(Mask::NONE)
+            {
+                return Err(precondition(key, "the object has been deleted"));
             }
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
-                return None;
+                return Ok(None);
             }
             sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(LATEST_LOOK);
         }
-    }
-
-    /// What lies at a backend although this process has deleted the object, where that delete must not be brought yet: it
-    /// knows no condition, and others have to hear of it first. Until they have, nobody deletes there; so what is put in
-    /// its place on condition stays.
-    async fn outlived(&self, at: usize, key: &Path) -> Option<UpdateVersion> {
-        let known = self.index.of(key);
-        let deleted = newest_acknowledged(&known).filter(|newest| newest.marker.delete)?;
-        let ours = deleted.origin != Origin::Foreign;
-        let known_for = deleted.added.elapsed().max(self.clock.age(deleted.marker.stamp));
-        if !ours || known_for + self.settings.attempt_deadline > self.joined() {
-            return None;
-        }
-        let seen = self.look(key).await;
-        let settlement = self.settle_on(key, &seen)?;
-        let (_, there) = seen.into_iter().find(|(backend, _)| *backend == at)?;
-        let (meta, tag) = there?;
-        let older = tag.is_some_and(|tag| tag.belongs_to(key) && tag.stamp < deleted.marker.stamp);
-        (older && settlement.winner.is_none())
-            .then_some(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
     }
 
     /// A new version's stamp must be above that of the one it replaces, whoever wrote that.
