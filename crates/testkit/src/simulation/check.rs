@@ -149,9 +149,12 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let could = (first && waits && one && served >= needed) || fair;
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
-    // An upload that another process' catch-up overwrites where nobody else has it cannot be completed again.
+    // An upload that another process' catch-up or a late request overwrites where nobody else has it cannot be completed
+    // again.
+    let overwritten =
+        |key: &&Path| world.others_wrote(key, record) || world.landed_late(key, record);
     let upload = matches!(record.action, Action::Multipart(_));
-    if upload && written_keys(&record.action).iter().any(|key| world.others_wrote(key, record)) {
+    if upload && written_keys(&record.action).iter().any(overwritten) {
         return None;
     }
     let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();

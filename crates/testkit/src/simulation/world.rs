@@ -186,6 +186,17 @@ impl World {
         self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(is_other)))
     }
 
+    /// Whether a change of a key that was asked for before an operation was made while that was under way.
+    pub(super) fn landed_late(&self, key: &Path, record: &Record) -> bool {
+        let until = record.completed.unwrap_or(u64::MAX);
+        let is_late = |change: &super::Applied| {
+            change.key == *key
+                && change.sent < record.invoked
+                && (record.invoked..=until).contains(&change.at)
+        };
+        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(is_late)))
+    }
+
     /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
     pub(super) fn is_disturbed(&self, state: &State, key: &Path) -> bool {
         // A request that was sent before the loss and landed after it: what was remembered of it may be lost.
