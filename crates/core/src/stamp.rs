@@ -84,17 +84,52 @@ impl FromStr for Stamp {
     type Err = NotAStamp;
 
     fn from_str(text: &str) -> Result<Self, NotAStamp> {
-        let (time, writer) = text.split_once('-').ok_or(NotAStamp)?;
-        Ok(Self { time: hexadecimal(time)?, writer: hexadecimal(writer)? })
+        let mut rest = text.as_bytes();
+        let stamp = Self::read(&mut rest)?;
+        if rest.is_empty() { Ok(stamp) } else { Err(NotAStamp) }
     }
 }
 
-fn hexadecimal(text: &str) -> Result<u64, NotAStamp> {
-    if text.len() != 16 {
-        return Err(NotAStamp);
+impl Stamp {
+    fn read(text: &mut &[u8]) -> Result<Self, NotAStamp> {
+        let time = hexadecimal(text)?;
+        separator(text, b'-')?;
+        Ok(Self { time, writer: hexadecimal(text)? })
     }
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(u64::from).ok_or(NotAStamp);
-    text.bytes().try_fold(0, |number, byte| Ok(number << 4 | digit(byte)?))
+}
+
+/// Takes 16 hexadecimal digits from the beginning of a text. Every read parses a tag: this is on its path.
+fn hexadecimal(text: &mut &[u8]) -> Result<u64, NotAStamp> {
+    let (digits, rest) = text.split_first_chunk::<16>().ok_or(NotAStamp)?;
+    *text = rest;
+    let (mut number, mut none) = (0, false);
+    for digit in digits {
+        let value = VALUES[usize::from(*digit)];
+        none |= value == NONE;
+        number = number << 4 | u64::from(value & 0xf);
+    }
+    if none { Err(NotAStamp) } else { Ok(number) }
+}
+
+/// What is no digit.
+const NONE: u8 = u8::MAX;
+
+/// The value of each byte as a hexadecimal digit.
+const VALUES: [u8; 256] = {
+    let (mut values, mut value) = ([NONE; 256], 0);
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+/// Takes a character from the beginning of a text.
+fn separator(text: &mut &[u8], wanted: u8) -> Result<(), NotAStamp> {
+    let (first, rest) = text.split_first().ok_or(NotAStamp)?;
+    *text = rest;
+    if *first == wanted { Ok(()) } else { Err(NotAStamp) }
 }
 
 /// What an object carries to say which version of which key it is.
@@ -124,7 +159,9 @@ impl VersionTag {
 
     /// The tag among an object's attributes, if there is a well-formed one.
     pub fn of(attributes: &Attributes) -> Option<Self> {
-        attributes.get(&attribute())?.as_ref().parse().ok()
+        // There are few: looking at each costs less than one hash.
+        let (_, text) = attributes.iter().find(|(name, _)| is_ours(name))?;
+        text.as_ref().parse().ok()
     }
 
     /// Writes the tag among `attributes`, over any that was there.
@@ -136,6 +173,10 @@ impl VersionTag {
     pub fn take(attributes: &mut Attributes) -> Option<Self> {
         attributes.remove(&attribute())?.as_ref().parse().ok()
     }
+}
+
+fn is_ours(name: &Attribute) -> bool {
+    matches!(name, Attribute::Metadata(name) if *name == STAMP_METADATA)
 }
 
 fn attribute() -> Attribute {
@@ -156,14 +197,16 @@ impl FromStr for VersionTag {
     type Err = NotAStamp;
 
     fn from_str(text: &str) -> Result<Self, NotAStamp> {
-        let mut parts = text.split('.');
-        let stamp = parts.next().ok_or(NotAStamp)?.parse()?;
-        let key = hexadecimal(parts.next().ok_or(NotAStamp)?)?;
-        let checksum = parts.next().map(hexadecimal).transpose()?;
-        match parts.next() {
-            Some(_) => Err(NotAStamp),
-            None => Ok(Self { stamp, key, checksum }),
+        let mut rest = text.as_bytes();
+        let stamp = Stamp::read(&mut rest)?;
+        separator(&mut rest, b'.')?;
+        let key = hexadecimal(&mut rest)?;
+        if rest.is_empty() {
+            return Ok(Self { stamp, key, checksum: None });
         }
+        separator(&mut rest, b'.')?;
+        let checksum = Some(hexadecimal(&mut rest)?);
+        if rest.is_empty() { Ok(Self { stamp, key, checksum }) } else { Err(NotAStamp) }
     }
 }
 

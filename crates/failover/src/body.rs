@@ -1,15 +1,16 @@
 //! Bodies that survive their backend: one that breaks or stalls goes on at another backend, from the byte
 //! that was reached, if the other proves that it has the same version.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use lifeboat_core::http::IntegrityError;
 use lifeboat_core::{Effect, VersionTag, causes};
 use object_store::path::Path;
@@ -42,8 +43,18 @@ struct Body {
     /// When it broke, if nothing has come since.
     broken: Option<Instant>,
     stream: BoxStream<'static, Result<Bytes>>,
-    /// Bounds the silence between two pieces; set when one is waited for.
+    /// Since when a piece is waited for, and for how long.
+    silent: Option<(Instant, Duration)>,
+    /// Bounds the silence between two pieces. It is moved only when it fires, so that a body of a thousand pieces does not
+    /// set a thousand timers.
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A body, as its reader has it. It is boxed only while it is taken up again.
+enum Guarded {
+    Flowing(Body),
+    Broken(BoxFuture<'static, Result<Body>>),
+    Over,
 }
 
 /// Puts the payload of `result`, read from the backend `at`, under our care.
@@ -85,9 +96,10 @@ pub(crate) fn guard(
         failed: Mask::NONE,
         broken: None,
         stream,
+        silent: None,
         timer: None,
     };
-    let payload = GetResultPayload::Stream(stream::try_unfold(body, Body::step).boxed());
+    let payload = GetResultPayload::Stream(Guarded::Flowing(body).boxed());
     GetResult { payload, meta, range, attributes, extensions }
 }
 
@@ -96,40 +108,107 @@ fn is_corrupt(error: &Error) -> bool {
     causes(error).any(<dyn std::error::Error>::is::<IntegrityError>)
 }
 
-impl Body {
-    async fn step(mut self) -> Result<Option<(Bytes, Self)>> {
+impl Stream for Guarded {
+    type Item = Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let this = self.get_mut();
         loop {
-            let stall = self.engine.settings.stall_deadline.min(self.patience());
-            let error = match self.piece(stall).await {
-                Some(Some(Ok(bytes))) => {
-                    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                    if length == 0 {
+            let piece = match this {
+                Self::Flowing(body) => ready!(body.poll_piece(context)),
+                Self::Broken(repair) => match ready!(repair.as_mut().poll(context)) {
+                    Ok(body) => {
+                        *this = Self::Flowing(body);
+                        continue;
+                    }
+                    Err(error) => Piece::Lost(error),
+                },
+                Self::Over => return Poll::Ready(None),
+            };
+            let last = match piece {
+                Piece::Next(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                Piece::End => None,
+                Piece::Lost(error) => Some(Err(error)),
+                Piece::Failed(error) => {
+                    if let Self::Flowing(body) = std::mem::replace(this, Self::Over) {
+                        *this = Self::Broken(body.go_on(error).boxed());
+                    }
+                    continue;
+                }
+            };
+            *this = Self::Over;
+            return Poll::Ready(last);
+        }
+    }
+}
+
+/// What comes next of a body.
+enum Piece {
+    Next(Bytes),
+    End,
+    /// Another backend may go on.
+    Failed(Error),
+    /// Nobody can.
+    Lost(Error),
+}
+
+impl Body {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Piece> {
+        let error = loop {
+            match self.stream.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.silent = None;
+                    if bytes.is_empty() {
                         continue;
                     }
                     self.broken = None;
+                    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     self.next = self.next.saturating_add(length);
                     if self.next > self.end {
-                        return Err(self.lost("it sent more than it announced"));
+                        return Poll::Ready(Piece::Lost(
+                            self.lost("it sent more than it announced"),
+                        ));
                     }
-                    return Ok(Some((bytes, self)));
+                    return Poll::Ready(Piece::Next(bytes));
                 }
-                Some(None) if self.next == self.end => return Ok(None),
-                Some(None) => cut_short(),
-                Some(Some(Err(error))) => error,
-                None => CutOff(stall).into_error(),
-            };
-            // Whole already: what failed is what comes after the last byte, a checksum.
-            if self.next == self.end {
-                return Err(error);
+                Poll::Ready(None) if self.next == self.end => return Poll::Ready(Piece::End),
+                Poll::Ready(None) => break cut_short(),
+                Poll::Ready(Some(Err(error))) => break error,
+                Poll::Pending => break ready!(self.poll_silence(context)),
             }
-            // What was passed on already is wrong: another backend cannot take that back.
-            if self.next > self.start && is_corrupt(&error) {
-                self.engine.judge(self.at, Operation::Get, &error).await;
-                let lost = FailoverError::new(Reason::BodyLost, Some(&self.key), Effect::None);
-                return Err(lost.failed(&self.engine.backends[self.at].id, &error).into());
+        };
+        // Whole already: what failed is what comes after the last byte, a checksum.
+        Poll::Ready(if self.next == self.end { Piece::Lost(error) } else { Piece::Failed(error) })
+    }
+
+    /// Ready when nothing has come for too long.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Error> {
+        let (since, stall) = self.silent.unwrap_or_else(|| {
+            (Instant::now(), self.engine.settings.stall_deadline.min(self.patience()))
+        });
+        self.silent = Some((since, stall));
+        let ends = since + stall;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= ends {
+                return Poll::Ready(CutOff(stall).into_error());
             }
-            self.resume(error).await?;
+            timer.as_mut().reset(ends);
         }
+        Poll::Pending
+    }
+
+    /// Finds somebody who goes on.
+    async fn go_on(mut self, error: Error) -> Result<Self> {
+        self.silent = None;
+        // What was passed on already is wrong: another backend cannot take that back.
+        if self.next > self.start && is_corrupt(&error) {
+            self.engine.judge(self.at, Operation::Get, &error).await;
+            let lost = FailoverError::new(Reason::BodyLost, Some(&self.key), Effect::None);
+            return Err(lost.failed(&self.engine.backends[self.at].id, &error).into());
+        }
+        self.resume(error).await?;
+        Ok(self)
     }
 
     /// What is left of the time in which a reader hears something again, once it has broken.
@@ -137,28 +216,6 @@ impl Body {
         let left =
             |broken: Instant| self.engine.settings.read_deadline.saturating_sub(broken.elapsed());
         self.broken.map_or(Duration::MAX, left)
-    }
-
-    /// The next piece; nothing if none came within `stall`. The timer is moved only when it fires, so that a body
-    /// of a thousand pieces does not set a thousand timers.
-    async fn piece(&mut self, stall: Duration) -> Option<Option<Result<Bytes>>> {
-        let (stream, timer) = (&mut self.stream, &mut self.timer);
-        let mut since = None;
-        poll_fn(|context| {
-            if let Poll::Ready(piece) = stream.poll_next_unpin(context) {
-                return Poll::Ready(Some(piece));
-            }
-            let ends = *since.get_or_insert_with(Instant::now) + stall;
-            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
-            while timer.as_mut().poll(context).is_ready() {
-                if timer.deadline() >= ends {
-                    return Poll::Ready(None);
-                }
-                timer.as_mut().reset(ends);
-            }
-            Poll::Pending
-        })
-        .await
     }
 
     /// Finds a backend that goes on with the same version.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use lifeboat_core::{
     BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Identity, Probe, Support,
     Verdict, classify_default, is_reserved,
@@ -100,7 +100,12 @@ impl ObjectStore for Failover {
         let head = options.head;
         let operation = if head { Operation::Head } else { Operation::Get };
         let span = span(operation, Some(location));
-        let served = engine.get_raw(location, options).instrument(span).await?;
+        // Nobody listens to most programs: a future that is wrapped in a span is copied into that.
+        let served = if span.is_none() {
+            engine.get_raw(location, options).await?
+        } else {
+            engine.get_raw(location, options).instrument(span).boxed().await?
+        };
         engine.read_through(location, served.missed);
         let backend = &engine.backends[served.at];
         let mut result = served.result;

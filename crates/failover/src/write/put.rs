@@ -38,9 +38,12 @@ pub(crate) fn strip(attributes: &mut Attributes) -> Option<VersionTag> {
     if attributes.is_empty() {
         return None;
     }
-    let tag = VersionTag::take(attributes);
-    attributes.remove(&Attribute::Metadata(TAGS_METADATA.into()));
-    tag
+    let is_tags =
+        |name: &Attribute| matches!(name, Attribute::Metadata(name) if *name == TAGS_METADATA);
+    if attributes.iter().any(|(name, _)| is_tags(name)) {
+        attributes.remove(&Attribute::Metadata(TAGS_METADATA.into()));
+    }
+    VersionTag::take(attributes)
 }
 
 impl Engine {
