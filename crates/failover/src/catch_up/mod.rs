@@ -298,6 +298,13 @@ impl Engine {
             || known.added.elapsed() >= self.joined()
     }
 
+    /// Whether somebody may be doing already what a marker asks for without a condition: who heard of it when it was written
+    /// thinks by now that everybody has.
+    pub(crate) fn may_be_under_way(&self, known: &Known) -> bool {
+        !self.is_guarded(known)
+            && known.added.elapsed().max(self.clock.age(known.marker.stamp)) >= self.joined()
+    }
+
     /// Homes that were all away told nobody: a process that began meanwhile has written without a marker, until it had the
     /// time to hear of this one. What it left then is in the journals that were read since; no condition shows a delete.
     fn homes_were_heard(&self, known: &Known) -> bool {
@@ -592,7 +599,7 @@ impl Engine {
 
     /// Whether what catch-up sends to the marked target bears a condition that the target enforces. Uploads in parts bear
     /// none, nor does what an earlier version marked without saying how large it is count as small.
-    pub(crate) fn is_guarded(&self, known: &Known) -> bool {
+    fn is_guarded(&self, known: &Known) -> bool {
         !known.marker.delete
             && known.marker.size.is_some_and(|size| size <= ONE_PUT)
             && known.target.is_some_and(|target| self.backends[target].enforces_conditions())

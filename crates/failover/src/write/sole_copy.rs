@@ -69,14 +69,18 @@ impl Engine {
 
     /// Whether somebody may be bringing an earlier state of the key to a backend by a request that no condition stops.
     fn is_being_brought(&self, at: usize, write: &Write) -> bool {
-        self.any_older(write, |known| known.target == Some(at) && !self.is_guarded(known))
+        let asked = |known: &Known| known.target == Some(at) && self.may_be_under_way(known);
+        self.is_dirty_at(at, &write.key) && self.any_older(write, asked)
     }
 
     /// Whether what lies at a backend, if anything does, is an earlier state than that of a write, and one that a marker
     /// speaks of: catch-up brings those.
     fn was_brought(&self, at: usize, write: &Write, there: &Seen) -> bool {
         match there {
-            None => self.any_older(write, |known| known.marker.delete && known.target == Some(at)),
+            None => self.any_older(write, |known| {
+                let Known { marker, target, .. } = known;
+                marker.delete && *target == Some(at) && self.may_be_under_way(known)
+            }),
             Some((_, None)) => false,
             Some((_, Some(there))) => {
                 let names = |known: &Known| {

@@ -149,10 +149,13 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let could = (first && waits && one && served >= needed) || fair;
         return could.then(|| "a read failed although one backend was always fine".to_owned());
     }
-    // An upload that another process' catch-up or a late request overwrites where nobody else has it cannot be completed
-    // again.
-    let overwritten =
-        |key: &&Path| world.others_wrote(key, record) || world.landed_late(key, record);
+    // An upload that another process' catch-up or a late request overwrites where nobody else has it, or that its provider
+    // loses, cannot be completed again.
+    let overwritten = |key: &&Path| {
+        world.others_wrote(key, record)
+            || world.landed_late(key, record)
+            || world.is_disturbed(&world.state(), key)
+    };
     let upload = matches!(record.action, Action::Multipart(_));
     if upload && written_keys(&record.action).iter().any(overwritten) {
         return None;
