@@ -46,11 +46,13 @@ impl Engine {
         write.operation = Operation::ConditionalPut;
         let mut passed = Mask::NONE;
         // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.
-        let attempt = self.settings.attempt_deadline + Self::body_time(write.size) * 2;
-        let most = self.patience_with(&write.key) + attempt;
-        let ends = self.bound_of(&write).min(Instant::now() + most);
+        let attempt = self.settings.attempt_deadline + Self::body_time(write.size);
+        let bound = self.bound_of(&write);
+        let ends = bound.min(Instant::now() + attempt * 2);
         let (at, result) = loop {
-            let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
+            let (at, exists) = self.decider(&write.key, &mode, passed, (ends, bound)).await?;
+            // What it took to bring the decider up to date is not taken from this.
+            let ends = ends.max(bound.min(Instant::now() + attempt));
             let exists = match (exists, &mode) {
                 (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
                 (exists, _) => exists,
@@ -80,7 +82,7 @@ impl Engine {
                     let late = condition
                         && Instant::now() < ends
                         && self.is_dirty_at(at, &write.key)
-                        && self.current(at, &write.key).await.is_none();
+                        && !matches!(self.current(at, &write.key).await, Ok(Some(_)));
                     if !late {
                         return Err(error);
                     }
@@ -121,7 +123,7 @@ impl Engine {
         key: &Path,
         mode: &PutMode,
         passed: Mask,
-        ends: Instant,
+        (ends, bound): (Instant, Instant),
     ) -> Result<(usize, Option<bool>)> {
         let in_use = self.in_use().without(passed);
         let at = match self.settings.conditional_writes {
@@ -153,7 +155,7 @@ impl Engine {
         if !self.is_dirty_at(at, key) {
             return Ok((at, None));
         }
-        match self.bring_level(at, key, mode, ends).await? {
+        match self.bring_level(at, key, mode, (ends, bound)).await? {
             Some(exists) => Ok((at, Some(exists))),
             None => undecidable("it lacks the latest version and could not be brought up to date"),
         }
@@ -161,15 +163,18 @@ impl Engine {
 
     /// Whether there is an object at a dirty backend that holds what the newest marker speaks of, or a later version: then
     /// it decides, even while others have yet to follow. None if it does not.
-    async fn current(&self, at: usize, key: &Path) -> Option<bool> {
+    ///
+    /// # Errors
+    /// It does not answer.
+    async fn current(&self, at: usize, key: &Path) -> Result<Option<bool>> {
         let known = self.index.of(key);
         let newest = newest_acknowledged(&known);
         let head = head(&*self.backends[at].store, key);
-        let seen = within(self.settings.attempt_deadline, head).await.ok()?;
+        let seen = within(self.settings.attempt_deadline, head).await?;
         let state = State { at, seen: seen.as_ref(), complete: false };
         // No marker says that it should be absent.
         let unexplained = newest.is_none() && seen.is_none();
-        (holds_marked(key, &state, newest) && !unexplained).then_some(seen.is_some())
+        Ok((holds_marked(key, &state, newest) && !unexplained).then_some(seen.is_some()))
     }
 
     /// Whether what the newest marker of a key speaks of does not go in one put.
@@ -198,14 +203,9 @@ impl Engine {
         Err(error.into())
     }
 
-    /// How long a backend is brought up to date. A delete is brought only when every process has had the time to hear of it.
-    fn patience_with(&self, key: &Path) -> Duration {
-        let deleted = self.index.is_deleted(key);
-        self.settings.attempt_deadline + if deleted { self.joined() } else { Duration::ZERO }
-    }
-
     /// Brings a backend up to date before it decides, and says whether the object exists there. Writes of others that are
-    /// on their way are waited for. None if it could not be done.
+    /// on their way are waited for; and if it answers, the time in which every process hears of a delete, which must not be
+    /// brought before. None if it could not be done.
     ///
     /// # Errors
     /// What an update names has been deleted: whatever still lies there must not pass for it.
@@ -214,12 +214,13 @@ impl Engine {
         at: usize,
         key: &Path,
         mode: &PutMode,
-        ends: Instant,
+        (ends, bound): (Instant, Instant),
     ) -> Result<Option<bool>> {
-        let until = ends.min(Instant::now() + self.patience_with(key));
+        let ends = ends.min(Instant::now() + self.settings.attempt_deadline);
         let mut pause = SOONEST_LOOK;
         loop {
-            if let Some(exists) = self.current(at, key).await {
+            let current = self.current(at, key).await;
+            if let Ok(Some(exists)) = current {
                 return Ok(Some(exists));
             }
             // What goes part by part takes longer than anybody waits here.
@@ -238,6 +239,8 @@ impl Engine {
             {
                 return Err(precondition(key, "the object has been deleted"));
             }
+            let deleted = current.is_ok() && self.index.is_deleted(key);
+            let until = if deleted { bound.min(ends + self.joined()) } else { ends };
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
                 return Ok(None);
             }
