@@ -50,7 +50,7 @@ struct Body {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// A body, as its reader has it. It is boxed only while it is taken up again.
+/// A body, as its reader has it.
 enum Guarded {
     Flowing(Body),
     Broken(BoxFuture<'static, Result<Body>>),

@@ -301,8 +301,26 @@ impl Engine {
         race.asked.set(at);
         let lap = Lap { at, standing, began, against: None };
         let backend = &self.backends[at];
-        let first = pin!(call(backend));
-        let result = race.run(lap, first, &call).await;
+        let mut first = pin!(call(backend));
+        // The first attempt is polled before a timer is set: a read that is ready costs none.
+        let late = async {
+            let ends = race.first_ends(lap);
+            let hedge = began + self.late(at, kind).0;
+            sleep_until(if race.can_help(lap) { ends.min(hedge) } else { ends }).await;
+        };
+        let answer = tokio::select! {
+            biased;
+            result = &mut first => Some(result),
+            () = late => None,
+        };
+        let result = match answer {
+            Some(Ok(result)) if race.dirt.is_none() => {
+                race.answered(lap);
+                Ok(Served { at, result, missed: Mask::NONE })
+            }
+            // Boxed: what is hardly ever needed does not make every read's future larger.
+            answer => race.run(lap, first, answer, &call).boxed().await,
+        };
         if let Ok(served) = &result
             && tracing::dispatcher::has_been_set()
         {
@@ -355,10 +373,26 @@ impl Race<'_> {
             .map(|(standing, _, at)| (at, standing))
     }
 
+    /// When the first attempt is given up.
+    fn first_ends(&self, lap: Lap) -> Instant {
+        self.ends.min(lap.began + self.attempt)
+    }
+
+    /// Whether the next backend would know as much as the one that was asked last.
+    fn can_help(&self, latest: Lap) -> bool {
+        self.pick().is_some_and(|(_, standing)| {
+            // What a listing lacks is looked up: slower, but as good.
+            let mended = self.key.is_none() && standing < Standing::Slow;
+            standing <= latest.standing || mended
+        })
+    }
+
+    /// Goes on where the first attempt is late, or its answer is not what ends a read.
     async fn run<T, F, A>(
         &mut self,
         lap: Lap,
         mut first: Pin<&mut A>,
+        mut answer: Option<Result<T>>,
         call: &F,
     ) -> Result<Served<T>>
     where
@@ -375,22 +409,21 @@ impl Race<'_> {
         loop {
             let (hedge, rescue) = self.engine.late(latest.at, self.kind);
             let late_at = latest.began + if hedged { rescue } else { hedge };
-            let can_help = self.pick().is_some_and(|(_, standing)| {
-                // What a listing lacks is looked up: slower, but as good.
-                let mended = self.key.is_none() && standing < Standing::Slow;
-                standing <= latest.standing || mended
-            });
-            let first_ends = self.ends.min(lap.began + self.attempt);
-            // One timer for both: setting one is most of what a healthy read costs here.
+            let can_help = self.can_help(latest);
+            let first_ends = self.first_ends(lap);
             let wakes = match (first_lap.is_some(), can_help) {
                 (true, true) => first_ends.min(late_at),
                 (false, true) => late_at,
                 _ => first_ends,
             };
-            // The first attempt is polled before the timer is set: a read that is ready costs none.
             let (lap, result) = tokio::select! {
                 biased;
-                result = &mut first, if first_lap.is_some() => {
+                result = async {
+                    match answer.take() {
+                        Some(result) => result,
+                        None => first.as_mut().await,
+                    }
+                }, if first_lap.is_some() => {
                     let lap = first_lap.take().unwrap_or(lap);
                     (lap, result)
                 }
@@ -524,13 +557,8 @@ impl Race<'_> {
         });
     }
 
-    /// What an answer with something in it is worth: the result, or nothing, and the next one is asked.
-    fn weigh<T: Versioned>(
-        &mut self,
-        lap: Lap,
-        result: T,
-        older: &mut Option<Served<T>>,
-    ) -> Option<Result<Served<T>>> {
+    /// A backend has answered with something.
+    fn answered(&self, lap: Lap) {
         let backend = &self.engine.backends[lap.at];
         let took = lap.began.elapsed();
         let observers = &self.engine.observers;
@@ -540,6 +568,16 @@ impl Race<'_> {
             backend.observe(Evidence::InTime, "it answers in time");
         }
         backend.latencies.record(self.kind, took);
+    }
+
+    /// What an answer with something in it is worth: the result, or nothing, and the next one is asked.
+    fn weigh<T: Versioned>(
+        &mut self,
+        lap: Lap,
+        result: T,
+        older: &mut Option<Served<T>>,
+    ) -> Option<Result<Served<T>>> {
+        self.answered(lap);
         // Read only where something is known of the key that it is compared with.
         let tag = self.dirt.as_ref().and_then(|_| result.tag());
         if let Some(buried) = self.buried(tag) {

@@ -284,13 +284,3 @@ async fn update_of_what_was_just_deleted_fails_its_precondition() {
     assert!(matches!(failed, Error::Precondition { .. }), "{failed}");
     lab.expect_everywhere(&[&process], &key(), None).await;
 }
-
-#[tokio::test(start_paused = true)]
-async fn create_after_a_delete_waits_until_the_object_has_gone_where_it_is_decided() {
-    let lab = asynchronous();
-    let process = deleted_behind_the_first(&lab).await;
-    create(&process, "new").await.unwrap();
-    let again = create(&process, "newer").await.unwrap_err();
-    assert!(matches!(again, Error::AlreadyExists { .. }), "{again}");
-    lab.expect_everywhere(&[&process], &key(), Some("new")).await;
-}

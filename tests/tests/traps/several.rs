@@ -9,7 +9,7 @@ use lifeboat_testkit::simulation::{BackendSettings, Conditions};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::lab::{Lab, Process, come_to_rest, key, reason, stamp};
 
@@ -192,14 +192,16 @@ async fn t06_joining_rule_lets_writes_of_a_dirty_key_leave_markers_even_when_con
 
 /// A backend that a writer alone reaches, with an older version that a runner is just bringing there: it waits at the gate.
 async fn older_version_on_its_way(lab: &Lab) -> (Process, Process, Gate) {
-    older_state_on_its_way(lab, Operation::PUTS, |writer| writer.put(&key(), "old")).await
+    older_state_on_its_way(lab, Operation::PUTS, |writer| writer.put(&key(), "old"), None).await
 }
 
-/// The same for what is done while that backend is away, and for the request by which it is brought there.
+/// The same for what is done while that backend is away, and for the request by which it is brought there; and for what the
+/// runner puts then, of which the writer does not hear.
 async fn older_state_on_its_way(
     lab: &Lab,
     brought_by: &[Operation],
     older: impl FnOnce(&Process) -> JoinHandle<object_store::Result<()>>,
+    unheard: Option<&'static str>,
 ) -> (Process, Process, Gate) {
     let (writer, runner) = (lab.process(1), lab.process(2));
     writer.refuse(1);
@@ -208,6 +210,9 @@ async fn older_state_on_its_way(
     sleep(lab.settings.journal_poll * 4).await;
     // Each of them reaches one backend that the other one does not.
     writer.refuse(0);
+    if let Some(unheard) = unheard {
+        runner.must_put(&key(), unheard).await;
+    }
     writer.recover(1).await;
     let gate = Gate::new();
     runner.clear(1);
@@ -226,10 +231,14 @@ async fn older_state_on_its_way(
     (writer, runner, gate)
 }
 
+fn without_conditions() -> BackendSettings {
+    let mut settings = BackendSettings::default();
+    settings.conditions = Conditions::Ignored;
+    settings
+}
+
 fn second_without_conditions() -> Lab {
-    let mut without = BackendSettings::default();
-    without.conditions = Conditions::Ignored;
-    Lab::with(vec![BackendSettings::default(), without])
+    Lab::with(vec![BackendSettings::default(), without_conditions()])
 }
 
 /// Simulation seed 103686.
@@ -257,8 +266,50 @@ async fn such_a_catch_up_that_takes_its_time_does_not_take_the_only_copy_either(
     assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
     gate.open();
     put.await.unwrap().unwrap();
+    // What was on its way is over by now: the next write waits for nothing.
+    let began = Instant::now();
+    writer.must_put(&key(), "newer").await;
+    assert!(began.elapsed() < lab.settings.attempt_deadline / 2, "{:?}", began.elapsed());
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("newer")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_that_brings_what_the_writer_has_not_heard_of() {
+    let lab = second_without_conditions();
+    let old = |writer: &Process| writer.put(&key(), "old");
+    let (writer, runner, gate) =
+        older_state_on_its_way(&lab, Operation::PUTS, old, Some("unheard of")).await;
+    writer.clear(1);
+    let put = writer.put(&key(), "new");
+    sleep(lab.settings.attempt_deadline / 2).await;
+    gate.open();
+    put.await.unwrap().unwrap();
     writer.recover(0).await;
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn backend_without_conditions_waits_for_its_own_marker_to_be_heard_of() {
+    let lab = Lab::with(vec![
+        BackendSettings::default(),
+        without_conditions(),
+        BackendSettings::default(),
+    ]);
+    let (writer, runner) = (lab.process(1), lab.process(2));
+    runner.store.loaded().await;
+    writer.refuse(1);
+    writer.refuse(2);
+    writer.must_put(&key(), "new").await;
+    runner.store.journal().await.unwrap();
+    runner.store.catch_up().await;
+    assert_eq!(lab.at(2, &key()).as_deref(), Some("new"), "the condition guards it");
+    assert_eq!(
+        lab.at(1, &key()),
+        None,
+        "not everybody knows that its own writes must leave markers"
+    );
+    lab.expect_everywhere(&[&runner], &key(), Some("new")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,7 +319,8 @@ async fn catch_up_that_deletes_does_not_take_the_only_copy() {
     lab.process(3).must_put(&key(), "oldest").await;
     come_to_rest().await;
     let delete = |writer: &Process| writer.delete(&key());
-    let (writer, runner, gate) = older_state_on_its_way(&lab, &[Operation::Delete], delete).await;
+    let (writer, runner, gate) =
+        older_state_on_its_way(&lab, &[Operation::Delete], delete, None).await;
     writer.clear(1);
     let put = writer.put(&key(), "new");
     sleep(lab.settings.attempt_deadline / 2).await;
@@ -288,7 +340,7 @@ async fn catch_up_in_parts_looks_once_more_before_it_completes() {
         writer.run(async move { store.put(&key(), body.into()).await.map(drop) })
     };
     let parts = [Operation::MultipartPart];
-    let (writer, runner, gate) = older_state_on_its_way(&lab, &parts, large).await;
+    let (writer, runner, gate) = older_state_on_its_way(&lab, &parts, large, None).await;
     writer.clear(1);
     writer.must_put(&key(), "new").await;
     gate.open();

@@ -26,7 +26,7 @@ use crate::backend::{Backend, Mask};
 use crate::engine::{Engine, UnderWay};
 use crate::error::{describe, within};
 use crate::events::{Event, Operation};
-use crate::journal::index::{Known, Origin};
+use crate::journal::index::{Keeping, Known, Origin};
 use crate::journal::store::{Draft, Mark};
 use crate::write::conditional::head;
 
@@ -213,6 +213,13 @@ impl Engine {
             settlement.lagging.retain(|target| *target == at);
             settlement.conflicts.retain(|loser| *loser == at);
         }
+        // Due is a key as soon as one of its markers is; a backend without conditions has to wait for its own.
+        let early: Mask =
+            settlement.lagging.iter().copied().filter(|at| self.is_early(*at, known)).collect();
+        if settlement.winner.is_some() && !early.is_empty() {
+            later |= early;
+            settlement.lagging.retain(|target| !early.has(*target));
+        }
         for loser in &settlement.conflicts {
             self.keep_conflict(key, *loser, &seen, late).await?;
             if late() {
@@ -288,7 +295,7 @@ impl Engine {
     }
 
     /// How long it takes every live process to hear of a marker.
-    pub(crate) fn joined(&self) -> Duration {
+    fn joined(&self) -> Duration {
         self.settings.journal_poll + self.settings.journal_poll / 2 + JOIN_MARGIN
     }
 
@@ -298,11 +305,20 @@ impl Engine {
             || known.added.elapsed() >= self.joined()
     }
 
-    /// Whether somebody may be doing already what a marker asks for without a condition: who heard of it when it was written
-    /// thinks by now that everybody has.
+    /// Whether somebody may be doing already, without a condition, what markers of a key ask for: who heard of this one when it
+    /// was written thinks by now that everybody has.
     pub(crate) fn may_be_under_way(&self, known: &Known) -> bool {
-        !self.is_guarded(known)
+        !known.outlived
+            && known.keeping == Keeping::Homes
             && known.added.elapsed().max(self.clock.age(known.marker.stamp)) >= self.joined()
+    }
+
+    /// Whether what a backend lacks cannot be brought there yet: no condition guards it, and not everybody has heard that it is
+    /// lacking.
+    fn is_early(&self, at: usize, known: &[Known]) -> bool {
+        let mut about = known.iter().filter(|known| known.target == Some(at)).peekable();
+        about.peek().is_some()
+            && !about.any(|known| self.is_guarded(known) || self.has_been_heard(known))
     }
 
     /// Homes that were all away told nobody: a process that began meanwhile has written without a marker, until it had the

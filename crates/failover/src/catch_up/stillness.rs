@@ -91,6 +91,7 @@ mod tests {
             origin: Origin::Ended,
             landed: false,
             leveled: false,
+            outlived: false,
             keeping: Keeping::Homes,
             added: Instant::now(),
         }

@@ -54,6 +54,7 @@ fn marker(target: usize, time: u64, change: impl FnOnce(&mut Marker)) -> Known {
         origin: Origin::Ended,
         landed: false,
         leveled: false,
+        outlived: false,
         keeping: Keeping::Homes,
         added: Instant::now(),
     }

@@ -185,6 +185,7 @@ mod tests {
             origin: Origin::Ended,
             landed: false,
             leveled: false,
+            outlived: false,
             keeping: Keeping::Homes,
             added: Instant::now(),
             marker: Arc::new(marker.clone()),

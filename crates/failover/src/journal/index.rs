@@ -28,6 +28,8 @@ pub(crate) struct Known {
     pub(crate) landed: bool,
     /// Catch-up has found the target to be level; only time has to pass.
     pub(crate) leveled: bool,
+    /// A later write has been at the target for longer than what this marker set off may have been under way.
+    pub(crate) outlived: bool,
     pub(crate) keeping: Keeping,
     /// When it came into the index.
     pub(crate) added: Instant,
@@ -170,6 +172,14 @@ impl Index {
                 known.origin = Origin::Ended;
                 known.landed = landed;
             }
+        }
+    }
+
+    /// What the markers of a key about a backend set off before a write of that stamp was there is over.
+    pub(crate) fn outlive(&self, key: &Path, at: usize, stamp: Stamp) {
+        if let Some(entry) = self.write().get_mut(key) {
+            let older = |known: &&mut Known| known.target == Some(at) && known.marker.stamp < stamp;
+            entry.iter_mut().filter(older).for_each(|known| known.outlived = true);
         }
     }
 

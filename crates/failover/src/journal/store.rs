@@ -101,6 +101,7 @@ impl Draft {
             origin,
             landed: false,
             leveled: false,
+            outlived: false,
             keeping: if self.homes.is_empty() { self.meanwhile } else { Keeping::Homes },
             added: Instant::now(),
         }
@@ -341,6 +342,7 @@ impl Engine {
             origin: Origin::Foreign,
             landed: false,
             leveled: false,
+            outlived: false,
             keeping: Keeping::Homes,
             added: Instant::now(),
         });

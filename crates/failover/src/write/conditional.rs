@@ -29,8 +29,6 @@ use crate::settings::ConditionalWrites;
 
 /// Pause before a backend that decides is looked at again; it doubles.
 const SOONEST_LOOK: Duration = Duration::from_millis(50);
-/// The longest such pause.
-const LATEST_LOOK: Duration = Duration::from_secs(1);
 /// Attempts to have a condition decided, and to bring a decided write to a replica.
 const ATTEMPTS: usize = 4;
 
@@ -46,13 +44,10 @@ impl Engine {
         write.operation = Operation::ConditionalPut;
         let mut passed = Mask::NONE;
         // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.
-        let attempt = self.settings.attempt_deadline + Self::body_time(write.size);
-        let bound = self.bound_of(&write);
-        let ends = bound.min(Instant::now() + attempt * 2);
+        let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
+        let ends = self.bound_of(&write).min(Instant::now() + most);
         let (at, result) = loop {
-            let (at, exists) = self.decider(&write.key, &mode, passed, (ends, bound)).await?;
-            // What it took to bring the decider up to date is not taken from this.
-            let ends = ends.max(bound.min(Instant::now() + attempt));
+            let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
             let exists = match (exists, &mode) {
                 (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
                 (exists, _) => exists,
@@ -82,7 +77,7 @@ impl Engine {
                     let late = condition
                         && Instant::now() < ends
                         && self.is_dirty_at(at, &write.key)
-                        && !matches!(self.current(at, &write.key).await, Ok(Some(_)));
+                        && self.current(at, &write.key).await.is_none();
                     if !late {
                         return Err(error);
                     }
@@ -123,7 +118,7 @@ impl Engine {
         key: &Path,
         mode: &PutMode,
         passed: Mask,
-        (ends, bound): (Instant, Instant),
+        ends: Instant,
     ) -> Result<(usize, Option<bool>)> {
         let in_use = self.in_use().without(passed);
         let at = match self.settings.conditional_writes {
@@ -155,7 +150,7 @@ impl Engine {
         if !self.is_dirty_at(at, key) {
             return Ok((at, None));
         }
-        match self.bring_level(at, key, mode, (ends, bound)).await? {
+        match self.bring_level(at, key, mode, ends).await? {
             Some(exists) => Ok((at, Some(exists))),
             None => undecidable("it lacks the latest version and could not be brought up to date"),
         }
@@ -163,18 +158,15 @@ impl Engine {
 
     /// Whether there is an object at a dirty backend that holds what the newest marker speaks of, or a later version: then
     /// it decides, even while others have yet to follow. None if it does not.
-    ///
-    /// # Errors
-    /// It does not answer.
-    async fn current(&self, at: usize, key: &Path) -> Result<Option<bool>> {
+    async fn current(&self, at: usize, key: &Path) -> Option<bool> {
         let known = self.index.of(key);
         let newest = newest_acknowledged(&known);
         let head = head(&*self.backends[at].store, key);
-        let seen = within(self.settings.attempt_deadline, head).await?;
+        let seen = within(self.settings.attempt_deadline, head).await.ok()?;
         let state = State { at, seen: seen.as_ref(), complete: false };
         // No marker says that it should be absent.
         let unexplained = newest.is_none() && seen.is_none();
-        Ok((holds_marked(key, &state, newest) && !unexplained).then_some(seen.is_some()))
+        (holds_marked(key, &state, newest) && !unexplained).then_some(seen.is_some())
     }
 
     /// Whether what the newest marker of a key speaks of does not go in one put.
@@ -204,8 +196,7 @@ impl Engine {
     }
 
     /// Brings a backend up to date before it decides, and says whether the object exists there. Writes of others that are
-    /// on their way are waited for; and if it answers, the time in which every process hears of a delete, which must not be
-    /// brought before. None if it could not be done.
+    /// on their way are waited for. None if it could not be done.
     ///
     /// # Errors
     /// What an update names has been deleted: whatever still lies there must not pass for it.
@@ -214,13 +205,12 @@ impl Engine {
         at: usize,
         key: &Path,
         mode: &PutMode,
-        (ends, bound): (Instant, Instant),
+        ends: Instant,
     ) -> Result<Option<bool>> {
-        let ends = ends.min(Instant::now() + self.settings.attempt_deadline);
+        let until = ends.min(Instant::now() + self.settings.attempt_deadline);
         let mut pause = SOONEST_LOOK;
         loop {
-            let current = self.current(at, key).await;
-            if let Ok(Some(exists)) = current {
+            if let Some(exists) = self.current(at, key).await {
                 return Ok(Some(exists));
             }
             // What goes part by part takes longer than anybody waits here.
@@ -239,13 +229,11 @@ impl Engine {
             {
                 return Err(precondition(key, "the object has been deleted"));
             }
-            let deleted = current.is_ok() && self.index.is_deleted(key);
-            let until = if deleted { bound.min(ends + self.joined()) } else { ends };
             if Instant::now() + pause >= until || !self.backends[at].is_in_use() {
                 return Ok(None);
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LATEST_LOOK);
+            pause *= 2;
         }
     }
 

@@ -2,6 +2,7 @@
 //! condition, and land on top of it: where there is another copy, that mends it; here it would be lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use object_store::Error;
@@ -19,9 +20,10 @@ use crate::journal::index::Known;
 const ATTEMPTS: usize = 3;
 
 impl Engine {
-    /// Holds back the acknowledgement of what one backend alone took for as long as a catch-up's request takes that began before
-    /// it was there; then looks at it, and sends it again if what a marker speaks of is the case there instead. An upload cannot
-    /// be completed twice: it has failed then. Whoever is later still takes the only copy: nothing can prevent that.
+    /// Holds back the acknowledgement of what one backend alone took until what a catch-up may have sent there before is over;
+    /// then looks at it, and sends it again if something earlier is the case there. An upload cannot be completed twice: it
+    /// has failed then. Whoever takes more than twice an attempt's time, or has another clock, may take the only copy still:
+    /// nothing can prevent that.
     pub(super) async fn hold_ground(
         self: &Arc<Self>,
         write: &Write,
@@ -30,24 +32,27 @@ impl Engine {
         until: Instant,
     ) {
         let [(at, _)] = tally.confirmed[..] else { return };
+        let fails = self.settings.min_copies > 1 || !tally.refused.is_empty();
         // A delete is remembered by its marker.
-        if write.delete || !self.is_being_brought(at, write) {
+        if write.delete || fails || !self.is_being_brought(at, write) {
             return;
         }
-        let landed = until.min(Instant::now() + self.settings.attempt_deadline);
-        while let Ok(Some(leg)) = timeout_at(landed, legs.next()).await {
+        let attempt = self.settings.attempt_deadline;
+        let over = until.min(Instant::now() + attempt + self.brought_in(write).min(attempt));
+        while let Ok(Some(leg)) = timeout_at(over, legs.next()).await {
             tally.take(leg);
             if tally.confirmed.len() > 1 {
                 return;
             }
         }
-        sleep_until(landed).await;
+        sleep_until(over).await;
+        let until = until.max(Instant::now() + attempt);
         for _ in 0..ATTEMPTS {
-            let bound = until.min(Instant::now() + self.settings.attempt_deadline);
             // A look that fails says nothing against what was confirmed.
-            let look = timeout_at(bound, head(&*self.backends[at].store, &write.key)).await;
+            let look = timeout_at(until, head(&*self.backends[at].store, &write.key)).await;
             let Ok(Ok(there)) = look else { return };
-            if !self.was_brought(at, write, &there) {
+            if !self.is_earlier(write, &there) {
+                self.index.outlive(&write.key, at, write.stamp);
                 return;
             }
             tally.confirmed.clear();
@@ -73,20 +78,25 @@ impl Engine {
         self.is_dirty_at(at, &write.key) && self.any_older(write, asked)
     }
 
-    /// Whether what lies at a backend, if anything does, is an earlier state than that of a write, and one that a marker
-    /// speaks of: catch-up brings those.
-    fn was_brought(&self, at: usize, write: &Write, there: &Seen) -> bool {
+    /// What the largest version that may be brought adds to the time of a request.
+    fn brought_in(&self, write: &Write) -> Duration {
+        let largest = |known: &[Known]| known.iter().filter_map(|known| known.marker.size).max();
+        Self::body_time(self.index.view(&write.key, largest).flatten().unwrap_or_default())
+    }
+
+    /// Whether an earlier state than that of a write is there. The write is not acknowledged yet: whoever wrote at the same
+    /// time may come before it.
+    fn is_earlier(&self, write: &Write, there: &Seen) -> bool {
         match there {
-            None => self.any_older(write, |known| {
-                let Known { marker, target, .. } = known;
-                marker.delete && *target == Some(at) && self.may_be_under_way(known)
-            }),
+            None => true,
             Some((_, None)) => false,
             Some((_, Some(there))) => {
                 let names = |known: &Known| {
                     !known.marker.delete && known.marker.version_stamp() == there.stamp
                 };
-                there.stamp != write.version.unwrap_or(write.stamp) && self.any_older(write, names)
+                let dated = there.belongs_to(&write.key) && there.stamp < write.stamp;
+                there.stamp != write.version.unwrap_or(write.stamp)
+                    && (dated || self.any_older(write, names))
             }
         }
     }
