@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use lifeboat_core::{
-    AnyStore, BlobStore, BucketRules, Capabilities, CapabilityReport, Identity, PartLimits, Probe,
-    Support, Verdict, forward_object_store,
+    AnyStore, BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Identity, PartLimits,
+    Probe, Support, Verdict, forward_object_store, repeated,
 };
 use lifeboat_drill::injected_verdict;
 use lifeboat_failover::{Clock, Failover, FailoverBuilder, Settings, Spawner};
@@ -17,7 +17,7 @@ use lifeboat_testkit::simulation::{Conditions, Order, SimBackend, SimClock, SimS
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{Error, ObjectStore, Result};
+use object_store::{Error, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result};
 
 #[derive(Debug)]
 struct ClockOf(SimClock);
@@ -56,7 +56,7 @@ pub fn backend(way: impl ObjectStore, backend: &SimBackend) -> Simulated {
     capabilities.ordered_listing = Support::from(settings.order == Order::Bytes);
     capabilities.parts = PartLimits::NONE;
     let store = AnyStore::new(way, Identity::new("sim", "", backend.name()));
-    Simulated { inner: store.with_capabilities(capabilities) }
+    Simulated { inner: store.with_capabilities(capabilities), repeats: false }
 }
 
 /// A way to a simulated backend. Unlike any store that nothing is known of, it tells throttled answers from others, as a
@@ -64,12 +64,18 @@ pub fn backend(way: impl ObjectStore, backend: &SimBackend) -> Simulated {
 #[derive(Debug)]
 pub struct Simulated {
     inner: AnyStore,
+    repeats: bool,
 }
 
 impl Simulated {
     /// Adds what makes presigned URLs for the backend.
     pub fn with_signer(self, signer: Arc<dyn Signer>) -> Self {
-        Self { inner: self.inner.with_signer(signer) }
+        Self { inner: self.inner.with_signer(signer), ..self }
+    }
+
+    /// Puts that had no clear answer are sent once more, as backends on the wire do.
+    pub fn repeating(self, repeats: bool) -> Self {
+        Self { repeats, ..self }
     }
 }
 
@@ -79,7 +85,26 @@ impl fmt::Display for Simulated {
     }
 }
 
-forward_object_store!(Simulated => inner);
+forward_object_store! { Simulated => inner:
+    put_multipart_opts get_opts get_ranges delete_stream list list_with_offset list_with_delimiter
+    copy_opts rename_opts;
+
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        if self.repeats && matches!(options.mode, PutMode::Overwrite) {
+            let put = self.inner.put_opts(location, payload.clone(), options.clone());
+            match put.await {
+                Err(error) if self.classify(&error).effect == Effect::Unknown => repeated::note(),
+                done => return done,
+            }
+        }
+        self.inner.put_opts(location, payload, options).await
+    }
+}
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]

@@ -73,7 +73,7 @@ fn failover(context: &ProcessContext) -> Arc<dyn Running> {
     let mut builder = process(settings(context.variant), clock, spawner).seed(context.seed);
     let ways = context.stores.iter().zip(&context.backends).zip(&context.complete);
     for ((store, seen), complete) in ways {
-        let backend = backend(Arc::clone(store), seen);
+        let backend = backend(Arc::clone(store), seen).repeating(context.seed % 2 == 1);
         builder =
             if *complete { builder.seeded_backend(backend) } else { builder.backend(backend) };
     }

@@ -39,6 +39,7 @@ pub mod forward;
 pub mod http;
 mod identity;
 mod prefix;
+pub mod repeated;
 mod reserved;
 pub mod stamp;
 mod store;

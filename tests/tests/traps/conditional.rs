@@ -284,3 +284,16 @@ async fn update_of_what_was_just_deleted_fails_its_precondition() {
     assert!(matches!(failed, Error::Precondition { .. }), "{failed}");
     lab.expect_everywhere(&[&process], &key(), None).await;
 }
+
+/// A store of somebody else's may repeat a conditional put by itself, and meet its own first attempt.
+#[tokio::test(start_paused = true)]
+async fn update_that_is_refused_by_its_own_first_attempt_has_happened() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    come_to_rest().await;
+    let e_tag = process.store.head(&key()).await.unwrap().e_tag;
+    process.strike(0, &[Operation::Update], &key(), Strike::FailAfter(Failure::Precondition));
+    update(&process, e_tag, "v2").await.unwrap();
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}

@@ -45,6 +45,8 @@ pub(crate) struct Lab {
     pub(crate) settings: Settings,
     /// Whether every backend is declared to hold all that exists.
     pub(crate) seeded: Vec<bool>,
+    /// Whether stores send puts once more that had no clear answer.
+    pub(crate) repeating: bool,
     began: Instant,
 }
 
@@ -95,7 +97,8 @@ impl Lab {
             .map(|(number, settings)| SimBackend::new(format!("b{number}"), settings))
             .collect();
         let seeded = vec![true; backends.len()];
-        Self { backends, settings: simulated::fast(), seeded, began: Instant::now() }
+        let (settings, began) = (simulated::fast(), Instant::now());
+        Self { backends, settings, seeded, repeating: false, began }
     }
 
     /// A process with a right clock.
@@ -118,7 +121,7 @@ impl Lab {
             .seed(number);
         for (place, (backend, way)) in self.backends.iter().zip(&ways).enumerate() {
             let store = FaultStore::new(backend.as_seen_by(number), way.clone()).detached();
-            let store = simulated::backend(store, backend);
+            let store = simulated::backend(store, backend).repeating(self.repeating);
             builder = if self.seeded[place] {
                 builder.seeded_backend(store)
             } else {
@@ -134,6 +137,7 @@ impl Lab {
             backends: self.backends[..backends].to_vec(),
             settings: self.settings.clone(),
             seeded: self.seeded[..backends].to_vec(),
+            repeating: self.repeating,
             began: self.began,
         }
     }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use lifeboat_failover::HealthState;
+use lifeboat_core::Effect;
+use lifeboat_failover::{HealthState, Reason};
 use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::BackendSettings;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp, wait_until};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, reason, stamp, wait_until};
 
 /// A process whose first backend refuses connections: it has "old", all others have "new".
 async fn missed_by_the_first(lab: &Lab) -> Process {
@@ -372,4 +373,47 @@ async fn where_nobody_serves_a_slow_backend_is_not_the_only_one_that_is_asked() 
     process.clear(1);
     process.must_put(&key(), "v2").await;
     assert_eq!(lab.at(1, &key()).as_deref(), Some("v2"));
+}
+
+/// Simulation seed 14034639: what was sent then landed much later, and no marker said that it might.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_any_more_when_the_time_of_a_write_is_over() {
+    let mut lab = Lab::new(2);
+    lab.settings.write_deadline = lab.settings.attempt_deadline;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    come_to_rest().await;
+    process.refuse(0);
+    while !process.is_avoided(0) {
+        process.ask().await;
+    }
+    // The other one takes the delete, and not its marker.
+    process.ways[1].add(Rule::new(Strike::Hang).on(Operation::PUTS).prefix(JOURNAL));
+    let delete = process.delete(&key());
+    process.clear(0);
+    while process.is_avoided(0) {
+        process.ask().await;
+    }
+    let sent = process.count(0, &[Operation::Delete], &key());
+    let failed = delete.await.unwrap().unwrap_err();
+    assert_eq!(reason(&failed), (Reason::NotRecorded, Effect::Unknown), "{failed}");
+    assert_eq!(sent.count(), 0);
+    process.clear(1);
+    lab.expect_everywhere(&[&process], &key(), None).await;
+}
+
+/// A store that repeats by itself: its first request lands when the second one has long succeeded.
+#[tokio::test(start_paused = true)]
+async fn first_request_of_a_repeated_put_does_not_bring_an_old_version_back() {
+    let mut lab = Lab::new(2);
+    lab.repeating = true;
+    let process = lab.process(1);
+    let late = Duration::from_secs(30);
+    process.strike(0, Operation::PUTS, &key(), Strike::FailLate(Failure::Reset, late));
+    process.must_put(&key(), "v1").await;
+    process.store.catch_up().await;
+    process.must_put(&key(), "v2").await;
+    sleep(late * 2).await;
+    assert_eq!(process.get(&key()).await.unwrap(), "v2");
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
 }

@@ -12,6 +12,7 @@ use object_store::path::Path;
 use super::checksum::Checksum;
 use super::dialect::VendorError;
 use super::exchange::{Exchange, Operation};
+use crate::repeated;
 
 tokio::task_local! {
     static CURRENT: Arc<Trace>;
@@ -109,6 +110,10 @@ impl Trace {
         state.attempts += 1;
         state.last = Some(exchange);
         state.maybe_applied |= maybe_applied;
+        drop(state);
+        if maybe_applied && !self.operation.is_read() {
+            repeated::note();
+        }
     }
 
     /// Remembers how the body of an attempt, counted before, ended.

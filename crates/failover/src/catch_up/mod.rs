@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
+use lifeboat_core::repeated::watched;
 use lifeboat_core::stamp::key_hash;
 use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
@@ -245,10 +247,14 @@ impl Engine {
             }
             let before =
                 seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
-            if let Err(error) = self.apply(key, &settlement, *target, before, &seen, done).await {
-                if self.backends[*target].store.classify(&error).effect == Effect::Unknown {
-                    self.doubt(key, *target, &settlement, &seen, known);
-                }
+            let (applied, open) =
+                watched(self.apply(key, &settlement, *target, before, &seen, done).boxed()).await;
+            let unknown =
+                |error| self.backends[*target].store.classify(error).effect == Effect::Unknown;
+            if applied.as_ref().err().map_or(open, unknown) {
+                self.doubt(key, *target, &settlement, &seen, known);
+            }
+            if let Err(error) = applied {
                 if !self.is_refusal(&error) {
                     return Err(error);
                 }

@@ -287,15 +287,9 @@ impl Engine {
             let may_land = open > 0;
             let condition =
                 matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
-            match verdict.class {
-                Class::Answer | Class::Denied if !condition => {
-                    self.leave_doubt(at, write, may_land).await;
-                    return Err(error);
-                }
-                _ if !may_land && condition && !matches!(mode, PutMode::Create) => {
-                    return Err(error);
-                }
-                _ => {}
+            if matches!(verdict.class, Class::Answer | Class::Denied) && !condition {
+                self.leave_doubt(at, write, may_land).await;
+                return Err(error);
             }
             // Our stamp on other bytes: no version of anybody's.
             if is_spoilt(&error) {
@@ -307,6 +301,11 @@ impl Engine {
             match timeout_at(until, look).await {
                 Ok(Ok(Some((meta, tag)))) if tag.is_some() && tag == tag_of(body) => {
                     return Ok((result_of(meta), open > 1));
+                }
+                // Whoever overwrites is told at once that somebody else has; or a store of somebody else's that met its own
+                // first attempt, above.
+                _ if condition && !may_land && !matches!(mode, PutMode::Create) => {
+                    return Err(error);
                 }
                 // Somebody's. If none of our attempts may have landed before it, that is the answer.
                 Ok(Ok(Some(_))) if condition && !may_land => return Err(error),

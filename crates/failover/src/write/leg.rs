@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifeboat_core::repeated::watched;
 use lifeboat_core::{BlobStore, Class, Effect, Fault, causes};
 use object_store::{Error, PutResult, Result};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -72,16 +73,18 @@ pub(crate) async fn run(
         attempt += 1;
         let backend = &engine.backends[at];
         let began = Instant::now();
-        let result = timeout_at(until, send(at, Arc::clone(&backend.store))).await;
+        let request = watched(send(at, Arc::clone(&backend.store)));
+        let result = timeout_at(until, request).await;
         let took = began.elapsed();
         engine.retries.earn();
         let error = match result {
-            Ok(Ok(done)) => {
+            Ok((Ok(done), open)) => {
+                may_land |= open;
                 backend.answered();
                 engine.observers.answered(at, &backend.id, operation, took, Answer::Ok);
                 return Leg { at, outcome: Outcome::Confirmed(done), may_land };
             }
-            Ok(Err(error)) => error,
+            Ok((Err(error), _)) => error,
             Err(_) => CutOff(took).into_error(),
         };
         if causes(&error).any(<dyn std::error::Error>::is::<NotHere>) {

@@ -371,12 +371,18 @@ impl Engine {
                 Err(Unsettled::Failed(error)) => return Err(error),
                 // Those who have it take no markers; others may do both: who has been sent it, then who was left out.
                 Err(Unsettled::Unrecorded(error, drafts)) => {
-                    if legs.is_empty() {
-                        let spare = self.spare(&write, tally.answered(), until).await;
+                    let spare = if legs.is_empty() {
+                        self.spare(&write, tally.answered(), until).await
+                    } else {
+                        Mask::NONE
+                    };
+                    // What is sent when the time is over would be under way, and no marker says so.
+                    let in_time = Instant::now() < until;
+                    if in_time && !spare.is_empty() {
                         legs = self.legs(&write, spare, until, &Arc::default());
                         pending |= spare;
                     }
-                    if !legs.is_empty() && Instant::now() < until {
+                    if in_time && !legs.is_empty() {
                         let durable = drafts.iter().filter(|draft| !draft.homes.is_empty());
                         durable.for_each(|draft| self.enter(draft, Origin::Ended));
                         while let Ok(Some(leg)) = timeout_at(until, legs.next()).await {
