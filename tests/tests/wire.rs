@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use lifeboat_core::http::{HttpSettings, Outcome, WireFailure};
+use lifeboat_core::repeated::watched;
 use lifeboat_core::{BlobStore, Class, Effect, Fault};
 use lifeboat_testkit::Credentials;
 use lifeboat_testkit::scripted::{Reply, Scripted};
@@ -493,6 +494,28 @@ async fn effect_is_unknown_if_any_attempt_may_have_landed() {
     let error = ask(&store, Ask::Put).await.unwrap_err();
     let verdict = store.classify(&error);
     assert_eq!((verdict.class, verdict.effect), (THROTTLED, Effect::Unknown), "{error}");
+}
+
+/// What was repeated within the backend may still land: whoever watches is told, although it succeeded in the end.
+#[tokio::test]
+async fn write_that_was_repeated_tells_that_its_first_request_may_land() {
+    let done = "<DeleteResult><Deleted><Key>key</Key></Deleted></DeleteResult>";
+    let slow_down = || amazon(503, "SlowDown", "Please reduce your request rate.");
+    let broken = || amazon(500, "InternalError", "We encountered an internal error.");
+    let put = || object(Kind::TinyS3, b"");
+    for (what, replies, open) in [
+        (Ask::Put, [Reply::hang_up(), put()], true),
+        (Ask::Put, [broken(), put()], true),
+        (Ask::Put, [slow_down(), put()], false),
+        (Ask::Delete, [Reply::hang_up(), Reply::xml(200, done)], true),
+        (Ask::Get, [Reply::hang_up(), object(Kind::TinyS3, b"body")], false),
+    ] {
+        let server = Scripted::in_order(replies).await.unwrap();
+        let store = store(Kind::TinyS3, &server, http());
+        let (result, told) = watched(ask(&store, what)).await;
+        result.unwrap();
+        assert_eq!((server.requests().len(), told), (2, open), "{what:?}");
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,10 @@ impl Failover {
     }
 
     /// Begins with the store that an application already has, which holds everything there is.
+    ///
+    /// Switch off the retries of a client that is not Lifeboat's (`RetryConfig::max_retries` of `object_store`): a put that
+    /// it repeated without telling may land twice, the second time over a newer one, and no marker says so. The failover
+    /// goes to the next backend sooner than a client would have given up.
     pub fn wrap(existing: impl BlobStore) -> FailoverBuilder {
         Self::builder().seeded_backend(existing)
     }

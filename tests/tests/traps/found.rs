@@ -20,21 +20,32 @@ const MANY: usize = 100_000;
 
 #[tokio::test(start_paused = true)]
 async fn copies_and_puts_of_crossing_keys_finish_with_memory_for_one_body() {
-    const BODY: usize = 40 << 10;
+    crossing_keys(40 << 10).await;
+}
+
+/// What does not fit the memory is copied part by part.
+#[tokio::test(start_paused = true)]
+async fn copies_in_parts_and_puts_of_crossing_keys_finish_as_well() {
+    crossing_keys(100 << 10).await;
+}
+
+/// Copies and puts of two objects of that size, with memory for 64 KiB.
+async fn crossing_keys(size: usize) {
     let mut lab = Lab::new(2);
     lab.settings.memory = 64 << 10;
     let process = lab.process(1);
     let keys = [Path::from("data/a"), Path::from("data/b")];
     let put = |to: &Path| {
         let (store, to) = (process.store.clone(), to.clone());
-        process.run(async move { store.put(&to, PutPayload::from(vec![7; BODY])).await.map(drop) })
+        process.run(async move { store.put(&to, PutPayload::from(vec![7; size])).await.map(drop) })
     };
     let copy = |from: &Path, to: &Path| {
         let (store, from, to) = (process.store.clone(), from.clone(), to.clone());
         process.run(async move { store.copy(&from, &to).await })
     };
-    for key in &keys {
-        put(key).await.unwrap().unwrap();
+    for (key, backend) in keys.iter().flat_map(|key| [(key, 0), (key, 1)]) {
+        // Without a stamp: nobody but the service could copy it otherwise, and would copy the stamp.
+        lab.backends[backend].write_directly(key, vec![7; size]);
     }
     // A copy holds the locks of its keys, and has yet to ask for memory.
     let gate = Gate::new();

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
 };
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
@@ -39,6 +40,8 @@ pub(crate) struct Upload {
     /// The stamp that the copies carry.
     version: Stamp,
     members: Arc<Members>,
+    /// What the parts under way count against.
+    memory: Arc<Semaphore>,
 }
 
 /// The backends that take part, and how much went there.
@@ -138,6 +141,7 @@ impl Engine {
         (mut body, size): (BoxStream<'static, Result<Bytes>>, u64),
     ) -> Result<()> {
         let mut upload = self.begin_upload(key.clone(), options).await?;
+        upload.memory = Arc::clone(&self.memory_under_lock);
         let sent = self.send_body(&mut upload, &mut body, size).await;
         if let Err(error) = sent {
             // The first error is the one to tell.
@@ -207,7 +211,8 @@ impl Engine {
             .collect();
         uploads.sort_by_key(|(at, _)| *at);
         let members = Members { uploads, state: Mutex::default() };
-        Ok(Upload { engine: Arc::clone(self), key, version, members: Arc::new(members) })
+        let (engine, memory) = (Arc::clone(self), Arc::clone(&self.memory));
+        Ok(Upload { engine, key, version, members: Arc::new(members), memory })
     }
 }
 
@@ -231,10 +236,11 @@ impl Upload {
         }
         let (engine, members, key) =
             (Arc::clone(&self.engine), Arc::clone(&self.members), self.key.clone());
+        let memory = Arc::clone(&self.memory);
         async move {
             // Nothing is sent before it is polled: parts that do not fit the memory wait their turn.
             let until = engine.write_bound(size);
-            let _memory = engine.wait_for(&key, until, engine.take_memory(size)).await?;
+            let _memory = engine.wait_for(&key, until, engine.take_from(&memory, size)).await?;
             gather_part(&engine, &members, &key, parts).await
         }
         .boxed()

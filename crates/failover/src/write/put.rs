@@ -57,7 +57,12 @@ impl Engine {
         self.take_from(&self.memory_under_lock, bytes).await
     }
 
-    async fn take_from(&self, memory: &Arc<Semaphore>, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    /// The same from either of them.
+    pub(crate) async fn take_from(
+        &self,
+        memory: &Arc<Semaphore>,
+        bytes: u64,
+    ) -> Option<OwnedSemaphorePermit> {
         let all = (self.settings.memory >> 10).max(1);
         let wanted = (bytes.div_ceil(1 << 10)).min(all);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);

@@ -11,7 +11,7 @@ use super::content::{EARLIER, FOREIGN, value_of};
 use super::history::{Action, Outcome, Record, Value};
 use super::model::may_have_happened;
 use super::run::TRAVEL;
-use super::world::{World, is_shared};
+use super::world::{State, World, is_shared};
 
 /// The objects of a backend that belong to the application's users.
 fn users(world: &World, backend: usize) -> BTreeMap<Path, (Stored, Vec<(String, String)>)> {
@@ -86,7 +86,7 @@ pub(super) fn conflicts(world: &World) -> BTreeSet<Value> {
 fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String> {
     let state = world.state();
     let mut wrong = Vec::new();
-    for ((process, _), client) in &state.clients {
+    for ((process, number), client) in &state.clients {
         let restarted = world.plan.crashes.iter().any(|crash| crash.process == *process);
         for (key, known) in client.model.keys() {
             let value = found.get(key).copied().flatten();
@@ -96,6 +96,7 @@ fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String
                 || (known.ever(value) && world.overrun(key, &expected, since, *process))
                 // Of two lives of a process the first may have dated its writes by another's clock, that is ahead.
                 || (restarted && lost_to_an_earlier_life(world, &expected))
+                || (known.ever(value) && deleted_unawares(world, &state, (*process, *number), key))
                 || known.allows(value, |value, since| world.landed(key, value, since));
             if lies || !allowed {
                 let possible = client.model.values(key);
@@ -143,6 +144,27 @@ fn writes<'a>(world: &World, records: &'a [Record], key: &Path) -> Vec<Write<'a>
         }
     }
     writes
+}
+
+/// Whether a later life of a process deleted a key while it could not ask everybody what its earlier life had left: that may be
+/// dated later, by the clock of another process that is ahead, and no delete can be kept as a loser.
+fn deleted_unawares(world: &World, state: &State, client: (usize, usize), key: &Path) -> bool {
+    let (process, number) = client;
+    let deletes = |record: &&Record| {
+        let gone = match &record.action {
+            Action::Delete(keys) => keys.contains(key),
+            Action::Rename(from, _) => from == key,
+            _ => false,
+        };
+        gone && (record.process, record.client) == (process, number)
+    };
+    let last = state.history.records.iter().rev().find(deletes);
+    last.is_some_and(|record| {
+        let until = record.completed.unwrap_or(record.invoked);
+        record.incarnation > 0
+            && world.plan.lag(process) > 0
+            && !world.could_read_all(process, state.born[process], until)
+    })
 }
 
 /// When a value last came to some backend.
