@@ -20,7 +20,7 @@ use crate::catch_up::patience::Patience;
 use crate::catch_up::stillness::Stillness;
 use crate::clock::HybridClock;
 use crate::events::{Event, Operation};
-use crate::flag::Flag;
+use crate::flag::{Flag, Wanted};
 use crate::health::{Evidence, HealthState};
 use crate::journal::compaction::Compaction;
 use crate::journal::departed::Departed;
@@ -54,6 +54,8 @@ pub(crate) struct Engine {
     pub(crate) filling: Arc<Semaphore>,
     /// Bytes of bodies, in KiB.
     pub(crate) memory: Arc<Semaphore>,
+    /// Those who wait for it.
+    pub(crate) memory_wanted: Wanted,
     /// The same for catch-up and copies, which take it under a key's lock: writes take theirs before, and two orders of
     /// one thing wait for each other.
     pub(crate) memory_under_lock: Arc<Semaphore>,
@@ -113,6 +115,7 @@ impl Engine {
             retries: TokenBudget::new(RETRY_PERCENT),
             filling: Arc::new(Semaphore::new(settings.catch_up_concurrency.clamp(1, 1 << 10))),
             memory: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
+            memory_wanted: Wanted::default(),
             memory_under_lock: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
             backends,
             settings,

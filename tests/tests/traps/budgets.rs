@@ -70,6 +70,22 @@ async fn write_without_memory_sends_nothing_until_another_gives_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn acknowledged_write_whose_slow_leg_holds_the_memory_gives_it_back() {
+    let mut lab = Lab::new(2);
+    let body = vec![0; 1 << 20];
+    lab.settings.memory = body.len() as u64;
+    let process = lab.process(1);
+    process.strike(0, Operation::PUTS, &key(), Strike::Hang);
+    let store = process.store.clone();
+    let first = process.run(async move { store.put(&key(), body.into()).await.map(drop) });
+    first.await.unwrap().unwrap();
+    // Its leg would hold all there is for longer than the next write may take.
+    process.must_put(&other(), "x").await;
+    lab.drain(&[&process]).await;
+    assert_eq!(lab.backends[0].object(&key()).map(|stored| stored.bytes.len()), Some(1 << 20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn catch_up_takes_no_more_keys_in_a_second_than_it_may() {
     // A hundred keys; it may be ahead by what it works on at once.
     for (rate, seconds) in [(10, 9.0..12.0), (1000, 0.0..3.0)] {

@@ -607,7 +607,8 @@ impl Engine {
         });
     }
 
-    /// Lets the slow legs of an acknowledged write go on, and clears up behind them.
+    /// Lets the slow legs of an acknowledged write go on, and clears up behind them. Those that take longer than an attempt
+    /// end when others wait for the memory: their markers are there already.
     fn keep_going(self: &Arc<Self>, write: Write, mut legs: Legs, recorded: Vec<Draft>) {
         if legs.is_empty() {
             return;
@@ -615,15 +616,35 @@ impl Engine {
         let engine = Arc::clone(self);
         let under_way = UnderWay::new(self);
         self.spawn(async move {
-            while let Some(leg) = legs.next().await {
+            let mut over = Mask::NONE;
+            let ended = |at: usize, landed: bool| {
                 // Older markers among them speak of older requests.
                 let own = |draft: &&Draft| draft.marker.stamp == write.stamp;
-                for draft in recorded.iter().filter(|draft| draft.target == leg.at).filter(own) {
-                    let landed = !leg.may_land;
+                for draft in recorded.iter().filter(|draft| draft.target == at).filter(own) {
                     engine.index.ended(&write.key, &draft.path, landed);
                 }
                 engine.leg_ended.notify_waiters();
                 engine.work.notify_one();
+            };
+            let mut wanted = pin!(async {
+                sleep(engine.settings.attempt_deadline).await;
+                engine.memory_wanted.wait().await;
+            });
+            loop {
+                tokio::select! {
+                    biased;
+                    leg = legs.next() => {
+                        let Some(leg) = leg else { break };
+                        over.set(leg.at);
+                        ended(leg.at, !leg.may_land);
+                    }
+                    () = &mut wanted, if write.memory.is_some() => {
+                        drop(legs);
+                        let targets: Mask = recorded.iter().map(|draft| draft.target).collect();
+                        targets.without(over).iter().for_each(|at| ended(at, false));
+                        break;
+                    }
+                }
             }
             drop(write.memory);
             drop(under_way);

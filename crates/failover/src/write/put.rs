@@ -66,6 +66,10 @@ impl Engine {
         let all = (self.settings.memory >> 10).max(1);
         let wanted = (bytes.div_ceil(1 << 10)).min(all);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        if let Ok(permit) = Arc::clone(memory).try_acquire_many_owned(wanted) {
+            return Some(permit);
+        }
+        let _waiting = self.memory_wanted.begin();
         // Never closed: none is never returned.
         Arc::clone(memory).acquire_many_owned(wanted).await.ok()
     }
