@@ -3,7 +3,7 @@
 
 use std::ops::BitOrAssign;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lifeboat_core::{BlobStore, Fault, Support};
@@ -99,6 +99,8 @@ pub(crate) struct Backend {
     observers: Arc<Observers>,
     randomness: Arc<Randomness>,
     pub(crate) seeded: AtomicBool,
+    /// Whether it was empty when it was first asked; not asked where some backend is known to be seeded.
+    pub(crate) blank: OnceLock<bool>,
     pub(crate) journal_read: AtomicBool,
     /// When the last reading of the journal that succeeded began.
     journal_heard: Mutex<Option<Instant>>,
@@ -140,6 +142,7 @@ impl Backend {
             observers,
             randomness,
             seeded: AtomicBool::new(false),
+            blank: OnceLock::new(),
             journal_read: AtomicBool::new(false),
             journal_heard: Mutex::new(None),
             answers: AtomicU64::new(0),

@@ -14,6 +14,11 @@ use crate::backend::Backend;
 use crate::engine::Engine;
 use crate::error::within;
 use crate::events::Operation;
+use crate::write::conditional::head;
+
+/// Keys that are looked up to tell a new bucket from one that has a history: what is written until a backend answers for the
+/// first time. It costs a request each.
+const MOST_OF_A_NEW_ONE: usize = 100;
 
 /// Name of the control object.
 const SEEDED: &str = "seeded";
@@ -39,7 +44,23 @@ impl Engine {
         }
     }
 
-    /// Where nothing is anywhere, everything is everywhere: new buckets are seeded.
+    /// Learns whether a backend is empty, before anything is written through this process: asked as soon as its journal is read.
+    pub(crate) async fn learn_blank(&self, backend: &Backend) {
+        let known = self.seeding_known.load(Ordering::Acquire)
+            || backend.blank.get().is_some()
+            || self.backends.iter().any(|backend| backend.seeded.load(Ordering::Acquire));
+        if known {
+            return;
+        }
+        match self.is_blank(backend).await {
+            // Somebody else has asked meanwhile, or nobody.
+            Ok(blank) => drop(backend.blank.set(blank)),
+            Err(error) => drop(self.judge(backend.at, Operation::Journal, &error).await),
+        }
+    }
+
+    /// Where nothing was anywhere, everything is everywhere: new buckets are seeded. One that did not answer at first is new if it
+    /// has nothing but what has been written to one that was.
     pub(crate) async fn seed_if_new(self: &Arc<Self>) {
         if self.seeding_known.load(Ordering::Acquire) {
             return;
@@ -48,18 +69,29 @@ impl Engine {
             self.seeding_known.store(true, Ordering::Release);
             return;
         }
-        for backend in &self.backends {
-            if !backend.is_in_use() || !backend.journal_read.load(Ordering::Acquire) {
-                return;
-            }
-            match self.is_blank(backend).await {
-                Ok(true) => {}
-                Ok(false) => {
+        let answered = |backend: &Arc<Backend>| {
+            backend.is_in_use() && backend.journal_read.load(Ordering::Acquire)
+        };
+        if !self.backends.iter().all(answered) {
+            return;
+        }
+        let (blank, others): (Vec<_>, Vec<_>) =
+            self.backends.iter().partition(|backend| backend.blank.get() == Some(&true));
+        for other in others {
+            let new = match blank.first() {
+                Some(blank) => self.adds_nothing(other, blank).await,
+                None => Ok(Some(false)),
+            };
+            match new {
+                Ok(Some(true)) => {}
+                Ok(Some(false)) => {
                     self.seeding_known.store(true, Ordering::Release);
                     return;
                 }
+                // To be told later.
+                Ok(None) => return,
                 Err(error) => {
-                    self.judge(backend.at, Operation::Journal, &error).await;
+                    self.judge(other.at, Operation::Journal, &error).await;
                     return;
                 }
             }
@@ -70,6 +102,30 @@ impl Engine {
                 tracing::warn!(backend = %backend.id, %error, "a new bucket could not be marked as seeded");
             }
         }
+    }
+
+    /// Whether a backend has nothing that one which was empty lacks. Not known while a marker speaks of a key that it alone has:
+    /// it may be deleted there. One that has more than a few keys is not new.
+    async fn adds_nothing(&self, backend: &Backend, blank: &Backend) -> Result<Option<bool>> {
+        let stall = self.settings.attempt_deadline;
+        let mut listing = backend.store.list(None);
+        let mut keys = Vec::new();
+        while let Some(object) = within(stall, listing.try_next()).await? {
+            if is_reserved(&object.location) {
+                continue;
+            }
+            if keys.len() == MOST_OF_A_NEW_ONE {
+                return Ok(Some(false));
+            }
+            keys.push(object.location);
+        }
+        for key in &keys {
+            if within(stall, head(&*blank.store, key)).await?.is_none() {
+                let explained = self.index.dirt(key).is_some();
+                return Ok(if explained { None } else { Some(false) });
+            }
+        }
+        Ok(Some(true))
     }
 
     async fn is_blank(&self, backend: &Backend) -> Result<bool> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use lifeboat_core::Effect;
 use lifeboat_failover::{Failback, HealthState, Reason, StaleReads};
 use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
@@ -9,7 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, reason};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, fresh_way, key, reason};
 
 /// Asks until a backend is what it should be.
 async fn until_health(process: &Process, backend: usize, wanted: HealthState) {
@@ -304,4 +305,43 @@ async fn intents_that_take_too_long_leave_time_for_the_data() {
     }
     process.must_put(&key(), "v1").await;
     assert_eq!(lab.at(2, &key()).as_deref(), Some("v1"));
+}
+
+/// One of two new buckets does not answer when the first process starts.
+#[tokio::test(start_paused = true)]
+async fn new_buckets_are_seeded_although_one_answers_later() {
+    for swallowed in [false, true] {
+        let mut lab = Lab::new(2);
+        lab.seeded = vec![false, false];
+        let ways = vec![fresh_way(), fresh_way()];
+        let silent = if swallowed { Strike::Hang } else { Strike::Fail(Failure::Refused) };
+        ways[1].set([Rule::new(silent)]);
+        let process = lab.process_through(1, 0, ways);
+        process.must_put(&key(), "first").await;
+        process.recover(1).await;
+        lab.drain(&[&process]).await;
+        sleep(lab.settings.journal_poll * 2).await;
+        // In the next outage the one that is left knows all there is.
+        process.refuse(1);
+        let other = Path::from("data/other");
+        process.store.put_opts(&other, "x".into(), PutMode::Create.into()).await.unwrap();
+        let listed: Vec<_> = process.store.list(None).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 2, "{swallowed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bucket_that_has_something_of_its_own_is_not_new_although_it_answers_later() {
+    let mut lab = Lab::new(2);
+    lab.seeded = vec![false, false];
+    lab.backends[1].write_directly(&Path::from("data/of/before"), "x");
+    let ways = vec![fresh_way(), fresh_way()];
+    ways[1].set([Rule::new(Strike::Fail(Failure::Refused))]);
+    let process = lab.process_through(1, 0, ways);
+    process.must_put(&key(), "first").await;
+    process.recover(1).await;
+    lab.drain(&[&process]).await;
+    sleep(lab.settings.journal_poll * 2).await;
+    let status = process.store.status();
+    assert!(status.backends.iter().all(|backend| !backend.seeded), "{status:?}");
 }

@@ -251,7 +251,7 @@ impl Engine {
                 watched(self.apply(key, &settlement, *target, before, &seen, done).boxed()).await;
             let unknown =
                 |error| self.backends[*target].store.classify(error).effect == Effect::Unknown;
-            if applied.as_ref().err().map_or(open, unknown) {
+            if open || applied.as_ref().is_err_and(unknown) {
                 self.doubt(key, *target, &settlement, &seen, known);
             }
             if let Err(error) = applied {

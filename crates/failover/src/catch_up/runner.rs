@@ -121,6 +121,7 @@ impl Engine {
                     Ok(_) => {
                         backend.answered();
                         self.learn_seeding(backend).await;
+                        self.learn_blank(backend).await;
                     }
                     Err(error) => {
                         self.judge(backend.at, Operation::Journal, &error).await;

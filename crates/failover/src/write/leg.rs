@@ -74,17 +74,19 @@ pub(crate) async fn run(
         let backend = &engine.backends[at];
         let began = Instant::now();
         let request = watched(send(at, Arc::clone(&backend.store)));
-        let result = timeout_at(until, request).await;
+        let result = timeout_at(until, request).await.map(|(result, open)| {
+            may_land |= open;
+            result
+        });
         let took = began.elapsed();
         engine.retries.earn();
         let error = match result {
-            Ok((Ok(done), open)) => {
-                may_land |= open;
+            Ok(Ok(done)) => {
                 backend.answered();
                 engine.observers.answered(at, &backend.id, operation, took, Answer::Ok);
                 return Leg { at, outcome: Outcome::Confirmed(done), may_land };
             }
-            Ok((Err(error), _)) => error,
+            Ok(Err(error)) => error,
             Err(_) => CutOff(took).into_error(),
         };
         if causes(&error).any(<dyn std::error::Error>::is::<NotHere>) {
