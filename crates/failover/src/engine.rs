@@ -20,13 +20,14 @@ use crate::catch_up::patience::Patience;
 use crate::catch_up::stillness::Stillness;
 use crate::clock::HybridClock;
 use crate::events::{Event, Operation};
-use crate::flag::{Flag, Wanted};
+use crate::flag::Flag;
 use crate::health::{Evidence, HealthState};
 use crate::journal::compaction::Compaction;
 use crate::journal::departed::Departed;
 use crate::journal::index::Index;
 use crate::journal::store::LongKeys;
 use crate::locks::KeyLocks;
+use crate::memory::Memory;
 use crate::observe::Observers;
 use crate::presence::Presence;
 use crate::seam::{Randomness, Spawner};
@@ -52,13 +53,11 @@ pub(crate) struct Engine {
     pub(crate) retries: TokenBudget,
     /// Turns of those who copy what was read elsewhere.
     pub(crate) filling: Arc<Semaphore>,
-    /// Bytes of bodies, in KiB.
-    pub(crate) memory: Arc<Semaphore>,
-    /// Those who wait for it.
-    pub(crate) memory_wanted: Wanted,
+    /// Bodies of writes.
+    pub(crate) memory: Arc<Memory>,
     /// The same for catch-up and copies, which take it under a key's lock: writes take theirs before, and two orders of
     /// one thing wait for each other.
-    pub(crate) memory_under_lock: Arc<Semaphore>,
+    pub(crate) memory_under_lock: Arc<Memory>,
     pub(crate) settle: SettleQueue,
     pub(crate) compaction: Compaction,
     pub(crate) patience: Patience,
@@ -107,16 +106,14 @@ impl Engine {
         spawner: Arc<dyn Spawner>,
         observers: Arc<Observers>,
     ) -> Self {
-        let budget = usize::try_from(settings.memory >> 10).unwrap_or(Semaphore::MAX_PERMITS);
         // A write, and until every process has heard of what came of it.
         let window = settings.write_deadline + settings.journal_poll * 2;
         Self {
             hedges: TokenBudget::new(settings.hedge_budget_percent),
             retries: TokenBudget::new(RETRY_PERCENT),
             filling: Arc::new(Semaphore::new(settings.catch_up_concurrency.clamp(1, 1 << 10))),
-            memory: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
-            memory_wanted: Wanted::default(),
-            memory_under_lock: Arc::new(Semaphore::new(budget.clamp(1, Semaphore::MAX_PERMITS))),
+            memory: Arc::new(Memory::new(settings.memory)),
+            memory_under_lock: Arc::new(Memory::new(settings.memory)),
             backends,
             settings,
             clock,

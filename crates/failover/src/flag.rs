@@ -1,7 +1,7 @@
 //! A flag that is raised once, and can be waited for. Those who wait go on in the order in which they came, which a
 //! `tokio::sync::watch` does not promise (it draws lots), and which a simulation needs to repeat itself.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
@@ -32,38 +32,5 @@ impl Flag {
         if !self.is_raised() {
             told.await;
         }
-    }
-}
-
-/// Those who wait for what others could give back.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    waiting: AtomicUsize,
-    told: Notify,
-}
-
-/// Somebody waits, until it is dropped.
-pub(crate) struct Waiting<'w>(&'w Wanted);
-
-impl Wanted {
-    pub(crate) fn begin(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.told.notify_waiters();
-        Waiting(self)
-    }
-
-    /// Waits until somebody waits.
-    pub(crate) async fn wait(&self) {
-        let mut told = std::pin::pin!(self.told.notified());
-        told.as_mut().enable();
-        if self.waiting.load(Ordering::Acquire) == 0 {
-            told.await;
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }

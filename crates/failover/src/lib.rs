@@ -121,6 +121,7 @@ mod latency;
 mod level;
 mod list;
 mod locks;
+mod memory;
 mod object_store_impl;
 mod observe;
 mod presence;

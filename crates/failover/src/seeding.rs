@@ -44,7 +44,7 @@ impl Engine {
         }
     }
 
-    /// Learns whether a backend is empty, before anything is written through this process: asked as soon as its journal is read.
+    /// Learns whether a backend is empty: asked as soon as its journal is read, so that it mostly is before this process writes.
     pub(crate) async fn learn_blank(&self, backend: &Backend) {
         let known = self.seeding_known.load(Ordering::Acquire)
             || backend.blank.get().is_some()
@@ -104,8 +104,8 @@ impl Engine {
         }
     }
 
-    /// Whether a backend has nothing that one which was empty lacks. Not known while a marker speaks of a key that it alone has:
-    /// it may be deleted there. One that has more than a few keys is not new.
+    /// Whether a backend has nothing that one which was empty lacks. Not known while somebody writes or deletes a key that it
+    /// alone has. One that has more than a few keys is not new.
     async fn adds_nothing(&self, backend: &Backend, blank: &Backend) -> Result<Option<bool>> {
         let stall = self.settings.attempt_deadline;
         let mut listing = backend.store.list(None);
@@ -120,10 +120,15 @@ impl Engine {
             keys.push(object.location);
         }
         for key in &keys {
-            if within(stall, head(&*blank.store, key)).await?.is_none() {
-                let explained = self.index.dirt(key).is_some();
-                return Ok(if explained { None } else { Some(false) });
+            if within(stall, head(&*blank.store, key)).await?.is_some() {
+                continue;
             }
+            // On its way there, or deleted meanwhile?
+            let passing = self.locks.is_held(key) || self.index.dirt(key).is_some();
+            if passing || within(stall, head(&*backend.store, key)).await?.is_none() {
+                return Ok(None);
+            }
+            return Ok(Some(false));
         }
         Ok(Some(true))
     }

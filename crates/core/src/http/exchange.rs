@@ -75,6 +75,13 @@ impl Operation {
     pub fn is_read(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::List | Self::Sign | Self::Inquire)
     }
+
+    /// Whether it changes an object: what is sent of an upload before its completion does not.
+    pub fn changes_an_object(self) -> bool {
+        let upload =
+            matches!(self, Self::MultipartCreate | Self::MultipartPart | Self::MultipartAbort);
+        !self.is_read() && !upload
+    }
 }
 
 impl fmt::Display for Operation {

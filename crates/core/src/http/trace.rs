@@ -111,7 +111,7 @@ impl Trace {
         state.last = Some(exchange);
         state.maybe_applied |= maybe_applied;
         drop(state);
-        if maybe_applied && !self.operation.is_read() {
+        if maybe_applied && self.operation.changes_an_object() {
             repeated::note();
         }
     }

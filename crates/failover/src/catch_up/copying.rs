@@ -204,7 +204,7 @@ impl Engine {
     /// Memory for a body, within an attempt: writers of the key wait.
     async fn memory_for(&self, key: &Path, bytes: u64) -> Result<Option<OwnedSemaphorePermit>> {
         let until = Instant::now() + self.settings.attempt_deadline;
-        self.wait_for(key, until, self.take_memory_under_lock(bytes)).await
+        self.wait_for(key, until, self.memory_under_lock.take(bytes)).await
     }
 
     /// The whole of what was opened, to be sent to `to`, and the memory that it takes.

@@ -216,9 +216,13 @@ impl Engine {
             settlement.conflicts.retain(|loser| *loser == at);
         }
         // Due is a key as soon as one of its markers is; a backend without conditions has to wait for its own.
-        let early: Mask =
-            settlement.lagging.iter().copied().filter(|at| self.is_early(*at, known)).collect();
-        if settlement.winner.is_some() && !early.is_empty() {
+        let brought = settlement.winner.and_then(|winner| {
+            let (_, seen) = seen.iter().find(|(at, _)| *at == winner)?;
+            seen.as_ref().map(|(meta, _)| meta.size)
+        });
+        if let Some(size) = brought {
+            let early = |at: &usize| self.is_early(*at, size, known);
+            let early: Mask = settlement.lagging.iter().copied().filter(early).collect();
             later |= early;
             settlement.lagging.retain(|target| !early.has(*target));
         }
@@ -319,12 +323,12 @@ impl Engine {
             && known.added.elapsed().max(self.clock.age(known.marker.stamp)) >= self.joined()
     }
 
-    /// Whether what a backend lacks cannot be brought there yet: no condition guards it, and not everybody has heard that it is
-    /// lacking.
-    fn is_early(&self, at: usize, known: &[Known]) -> bool {
+    /// Whether an object of that size cannot be brought to a backend yet: no condition guards it, and not everybody has heard
+    /// that it is lacking there.
+    fn is_early(&self, at: usize, size: u64, known: &[Known]) -> bool {
+        let guarded = self.backends[at].enforces_conditions() && size <= ONE_PUT;
         let mut about = known.iter().filter(|known| known.target == Some(at)).peekable();
-        about.peek().is_some()
-            && !about.any(|known| self.is_guarded(known) || self.has_been_heard(known))
+        !guarded && about.peek().is_some() && !about.any(|known| self.has_been_heard(known))
     }
 
     /// Homes that were all away told nobody: a process that began meanwhile has written without a marker, until it had the

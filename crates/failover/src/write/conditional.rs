@@ -298,15 +298,16 @@ impl Engine {
             }
             // Whose version is it that is there?
             let look = head(&*backend.store, &write.key);
-            match timeout_at(until, look).await {
+            // Whoever overwrites is told soon that somebody else has, unless a store of somebody else's met its own first
+            // attempt.
+            let overtaken = condition && !may_land && !matches!(mode, PutMode::Create);
+            let soon = Instant::now() + self.marker_patience();
+            let looked = timeout_at(if overtaken { until.min(soon) } else { until }, look).await;
+            match looked {
                 Ok(Ok(Some((meta, tag)))) if tag.is_some() && tag == tag_of(body) => {
                     return Ok((result_of(meta), open > 1));
                 }
-                // Whoever overwrites is told at once that somebody else has; or a store of somebody else's that met its own
-                // first attempt, above.
-                _ if condition && !may_land && !matches!(mode, PutMode::Create) => {
-                    return Err(error);
-                }
+                _ if overtaken => return Err(error),
                 // Somebody's. If none of our attempts may have landed before it, that is the answer.
                 Ok(Ok(Some(_))) if condition && !may_land => return Err(error),
                 Ok(Ok(Some((_, tag)))) if condition => {

@@ -180,7 +180,7 @@ impl Engine {
             let body = result.into_stream();
             return self.upload_locked(to, options, (body, size)).await;
         }
-        let memory = self.wait_for(&to, until, self.take_memory_under_lock(size)).await?;
+        let memory = self.wait_for(&to, until, self.memory_under_lock.take(size)).await?;
         // The guard has its own bound between two pieces, and then goes on at another backend.
         let body = crate::body::collect(result, self.settings.read_deadline).await?;
         if u64::try_from(body.len()).ok() != Some(size) {

@@ -107,6 +107,13 @@ impl Tally {
         self.failed.extend(excused);
     }
 
+    /// Whether a backend refused that comes before all that confirmed.
+    fn is_refused(&self) -> bool {
+        let refusal = self.refused.iter().map(|(at, _)| *at).min();
+        let first = self.confirmed.iter().map(|(at, _)| *at).min();
+        refusal.is_some_and(|refusal| first.is_none_or(|first| refusal < first))
+    }
+
     fn has(&self) -> Mask {
         self.confirmed.iter().map(|(at, _)| *at).collect()
     }
@@ -437,14 +444,8 @@ impl Engine {
         if write.operation == Operation::Multipart {
             tally.excuse_refusals();
         }
-        let first_refusal = tally.refused.iter().map(|(at, _)| *at).min();
-        let first = tally.confirmed.first().map(|(at, _)| *at);
         // A refusal of the backend that orders is the caller's result.
-        let refused = match (first_refusal, first) {
-            (Some(refusal), Some(first)) => refusal < first,
-            (refusal, _) => refusal.is_some(),
-        };
-        if refused || tally.confirmed.len() < self.settings.min_copies {
+        if tally.is_refused() || tally.confirmed.len() < self.settings.min_copies {
             // Legs that are given up here may still land.
             tally.may_land |= pending;
             let tally = std::mem::take(tally);
@@ -627,8 +628,8 @@ impl Engine {
                 engine.work.notify_one();
             };
             let mut wanted = pin!(async {
-                sleep(engine.settings.attempt_deadline).await;
-                engine.memory_wanted.wait().await;
+                sleep(engine.settings.attempt_deadline + Self::body_time(write.size)).await;
+                engine.memory.wanted().await;
             });
             loop {
                 tokio::select! {

@@ -13,7 +13,6 @@ use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
 };
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
@@ -27,6 +26,7 @@ use crate::engine::{Engine, Task};
 use crate::error::{FailoverError, Reason, within};
 use crate::etag::label;
 use crate::events::Operation;
+use crate::memory::Memory;
 use crate::observe::{Outcome, span};
 
 /// One step of an upload at several backends, and what each of them answers.
@@ -41,7 +41,7 @@ pub(crate) struct Upload {
     version: Stamp,
     members: Arc<Members>,
     /// What the parts under way count against.
-    memory: Arc<Semaphore>,
+    memory: Arc<Memory>,
 }
 
 /// The backends that take part, and how much went there.
@@ -240,7 +240,7 @@ impl Upload {
         async move {
             // Nothing is sent before it is polled: parts that do not fit the memory wait their turn.
             let until = engine.write_bound(size);
-            let _memory = engine.wait_for(&key, until, engine.take_from(&memory, size)).await?;
+            let _memory = engine.wait_for(&key, until, memory.take(size)).await?;
             gather_part(&engine, &members, &key, parts).await
         }
         .boxed()

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result, TagSet,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::spoilt::{is_spoilt, put_again};
@@ -47,33 +47,6 @@ pub(crate) fn strip(attributes: &mut Attributes) -> Option<VersionTag> {
 }
 
 impl Engine {
-    /// Takes memory for a body; waits while other writes hold too much.
-    pub(crate) async fn take_memory(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        self.take_from(&self.memory, bytes).await
-    }
-
-    /// The same for whoever holds a key's lock.
-    pub(crate) async fn take_memory_under_lock(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        self.take_from(&self.memory_under_lock, bytes).await
-    }
-
-    /// The same from either of them.
-    pub(crate) async fn take_from(
-        &self,
-        memory: &Arc<Semaphore>,
-        bytes: u64,
-    ) -> Option<OwnedSemaphorePermit> {
-        let all = (self.settings.memory >> 10).max(1);
-        let wanted = (bytes.div_ceil(1 << 10)).min(all);
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        if let Ok(permit) = Arc::clone(memory).try_acquire_many_owned(wanted) {
-            return Some(permit);
-        }
-        let _waiting = self.memory_wanted.begin();
-        // Never closed: none is never returned.
-        Arc::clone(memory).acquire_many_owned(wanted).await.ok()
-    }
-
     /// Puts, whatever the mode.
     pub(crate) async fn put(
         self: &Arc<Self>,
@@ -83,7 +56,7 @@ impl Engine {
     ) -> Result<PutResult> {
         let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
         let until = self.write_bound(size);
-        let memory = self.wait_for(&key, until, self.take_memory(size)).await?;
+        let memory = self.wait_for(&key, until, self.memory.take(size)).await?;
         let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
         self.put_locked(key, payload, options, memory, until).await
     }

@@ -32,13 +32,18 @@ impl Engine {
         until: Instant,
     ) {
         let [(at, _)] = tally.confirmed[..] else { return };
-        let fails = self.settings.min_copies > 1 || !tally.refused.is_empty();
+        if write.operation == Operation::Multipart {
+            tally.excuse_refusals();
+        }
+        let fails = self.settings.min_copies > 1 || tally.is_refused();
         // A delete is remembered by its marker.
         if write.delete || fails || !self.is_being_brought(at, write) {
             return;
         }
         let attempt = self.settings.attempt_deadline;
-        let over = until.min(Instant::now() + attempt + self.brought_in(write).min(attempt));
+        let over = Instant::now() + attempt + self.brought_in(write).min(attempt);
+        let whole = over <= until;
+        let over = over.min(until);
         while let Ok(Some(leg)) = timeout_at(over, legs.next()).await {
             tally.take(leg);
             if tally.confirmed.len() > 1 {
@@ -52,7 +57,9 @@ impl Engine {
             let look = timeout_at(until, head(&*self.backends[at].store, &write.key)).await;
             let Ok(Ok(there)) = look else { return };
             if !self.is_earlier(write, &there) {
-                self.index.outlive(&write.key, at, write.stamp);
+                if whole {
+                    self.index.outlive(&write.key, at, write.stamp);
+                }
                 return;
             }
             tally.confirmed.clear();
@@ -67,6 +74,8 @@ impl Engine {
                 tally.take(leg);
             }
             if tally.confirmed.is_empty() {
+                // It was there for a moment: somebody may have brought it elsewhere.
+                tally.may_land.set(at);
                 return;
             }
         }

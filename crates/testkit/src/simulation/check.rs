@@ -108,7 +108,9 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
             .all(|key| !is_shared(key) && !world.others_wrote(key, record));
         // A delete may pass by the backend that decides where nobody waits for the write before it, and must not be brought
         // there before everyone has heard of it.
-        let passed_by = matches!(record.action, Action::Create(_)) && plan.variant.asynchronous;
+        let client = (record.process, record.client);
+        let passed_by = matches!(&record.action, Action::Create(key)
+            if plan.variant.asynchronous && world.state().last_delete(client, key).is_some());
         let fine = plan.episodes.is_empty()
             && alone
             && !passed_by

@@ -96,7 +96,9 @@ fn judge_own(world: &World, found: &BTreeMap<Path, Option<Value>>) -> Vec<String
                 || (known.ever(value) && world.overrun(key, &expected, since, *process))
                 // Of two lives of a process the first may have dated its writes by another's clock, that is ahead.
                 || (restarted && lost_to_an_earlier_life(world, &expected))
-                || (known.ever(value) && deleted_unawares(world, &state, (*process, *number), key))
+                || (known.ever(value)
+                    && expected.contains(&None)
+                    && deleted_unawares(world, &state, (*process, *number), key))
                 || known.allows(value, |value, since| world.landed(key, value, since));
             if lies || !allowed {
                 let possible = client.model.values(key);
@@ -149,21 +151,11 @@ fn writes<'a>(world: &World, records: &'a [Record], key: &Path) -> Vec<Write<'a>
 /// Whether a later life of a process deleted a key while it could not ask everybody what its earlier life had left: that may be
 /// dated later, by the clock of another process that is ahead, and no delete can be kept as a loser.
 fn deleted_unawares(world: &World, state: &State, client: (usize, usize), key: &Path) -> bool {
-    let (process, number) = client;
-    let deletes = |record: &&Record| {
-        let gone = match &record.action {
-            Action::Delete(keys) => keys.contains(key),
-            Action::Rename(from, _) => from == key,
-            _ => false,
-        };
-        gone && (record.process, record.client) == (process, number)
-    };
-    let last = state.history.records.iter().rev().find(deletes);
-    last.is_some_and(|record| {
+    state.last_delete(client, key).is_some_and(|record| {
         let until = record.completed.unwrap_or(record.invoked);
         record.incarnation > 0
-            && world.plan.lag(process) > 0
-            && !world.could_read_all(process, state.born[process], until)
+            && world.plan.lag(record.process) > 0
+            && !world.could_read_all(record.process, state.born[record.process], until)
     })
 }
 

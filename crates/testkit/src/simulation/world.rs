@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::backend::SimBackend;
 use super::content::{attributes, content, value_of};
-use super::history::{History, Outcome, Record, Value};
+use super::history::{Action, History, Outcome, Record, Value};
 use super::model::Model;
 use super::plan::{Plan, Profile};
 use crate::random::Random;
@@ -46,6 +46,20 @@ pub(super) struct State {
     pub(super) foreign: Vec<(usize, u64, Path, Value)>,
     /// When the current life of each process began.
     pub(super) born: Vec<u64>,
+}
+
+impl State {
+    /// The last delete of a key by a client, or its last move elsewhere.
+    pub(super) fn last_delete(&self, client: (usize, usize), key: &Path) -> Option<&Record> {
+        self.history.records.iter().rev().find(|record| {
+            let gone = match &record.action {
+                Action::Delete(keys) => keys.contains(key),
+                Action::Rename(from, _) => from == key,
+                _ => false,
+            };
+            gone && (record.process, record.client) == client
+        })
+    }
 }
 
 /// Lives of one process; more than any plan has.
