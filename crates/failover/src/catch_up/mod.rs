@@ -315,10 +315,10 @@ impl Engine {
             || known.added.elapsed() >= self.joined()
     }
 
-    /// Whether somebody may be doing already, without a condition, what markers of a key ask for: who heard of this one when it
-    /// was written thinks by now that everybody has.
-    pub(crate) fn may_be_under_way(&self, known: &Known) -> bool {
-        !known.outlived
+    /// Whether somebody may be doing already, without a condition, what markers of a key ask for, and what takes so long: who
+    /// heard of this one when it was written thinks by now that everybody has.
+    pub(crate) fn may_be_under_way(&self, known: &Known, takes: Duration) -> bool {
+        known.outlived.is_none_or(|since| since.elapsed() < takes)
             && known.keeping == Keeping::Homes
             && known.added.elapsed().max(self.clock.age(known.marker.stamp)) >= self.joined()
     }

@@ -54,7 +54,7 @@ fn marker(target: usize, time: u64, change: impl FnOnce(&mut Marker)) -> Known {
         origin: Origin::Ended,
         landed: false,
         leveled: false,
-        outlived: false,
+        outlived: None,
         keeping: Keeping::Homes,
         added: Instant::now(),
     }

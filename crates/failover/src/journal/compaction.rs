@@ -185,7 +185,7 @@ mod tests {
             origin: Origin::Ended,
             landed: false,
             leveled: false,
-            outlived: false,
+            outlived: None,
             keeping: Keeping::Homes,
             added: Instant::now(),
             marker: Arc::new(marker.clone()),

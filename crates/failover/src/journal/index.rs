@@ -28,8 +28,8 @@ pub(crate) struct Known {
     pub(crate) landed: bool,
     /// Catch-up has found the target to be level; only time has to pass.
     pub(crate) leveled: bool,
-    /// A later write has been at the target for longer than what this marker set off may have been under way.
-    pub(crate) outlived: bool,
+    /// Since when the target is known to have had a later write: whoever looked since then had nothing to bring there.
+    pub(crate) outlived: Option<Instant>,
     pub(crate) keeping: Keeping,
     /// When it came into the index.
     pub(crate) added: Instant,
@@ -175,11 +175,16 @@ impl Index {
         }
     }
 
-    /// What the markers of a key about a backend set off before a write of that stamp was there is over.
+    /// A backend has a write of that stamp now, later than what older markers speak of.
     pub(crate) fn outlive(&self, key: &Path, at: usize, stamp: Stamp) {
+        if self.is_empty() {
+            return;
+        }
         if let Some(entry) = self.write().get_mut(key) {
             let older = |known: &&mut Known| known.target == Some(at) && known.marker.stamp < stamp;
-            entry.iter_mut().filter(older).for_each(|known| known.outlived = true);
+            for known in entry.iter_mut().filter(older) {
+                known.outlived.get_or_insert_with(Instant::now);
+            }
         }
     }
 

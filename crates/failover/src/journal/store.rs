@@ -101,7 +101,7 @@ impl Draft {
             origin,
             landed: false,
             leveled: false,
-            outlived: false,
+            outlived: None,
             keeping: if self.homes.is_empty() { self.meanwhile } else { Keeping::Homes },
             added: Instant::now(),
         }
@@ -342,7 +342,7 @@ impl Engine {
             origin: Origin::Foreign,
             landed: false,
             leveled: false,
-            outlived: false,
+            outlived: None,
             keeping: Keeping::Homes,
             added: Instant::now(),
         });

@@ -254,6 +254,9 @@ impl Engine {
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
+        for at in tally.has().iter() {
+            self.index.outlive(&write.key, at, write.stamp);
+        }
         self.hold_ground(&write, &mut tally, &mut legs, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use object_store::Error;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::conditional::head;
 use super::{Legs, Tally, Write};
@@ -41,9 +41,7 @@ impl Engine {
             return;
         }
         let attempt = self.settings.attempt_deadline;
-        let over = Instant::now() + attempt + self.brought_in(write).min(attempt);
-        let whole = over <= until;
-        let over = over.min(until);
+        let over = until.min(Instant::now() + self.brought_in(write));
         while let Ok(Some(leg)) = timeout_at(over, legs.next()).await {
             tally.take(leg);
             if tally.confirmed.len() > 1 {
@@ -53,13 +51,10 @@ impl Engine {
         sleep_until(over).await;
         let until = until.max(Instant::now() + attempt);
         for _ in 0..ATTEMPTS {
-            // A look that fails says nothing against what was confirmed.
-            let look = timeout_at(until, head(&*self.backends[at].store, &write.key)).await;
+            // A look that fails says nothing against what was confirmed. It leaves time to write elsewhere.
+            let look = timeout(attempt, head(&*self.backends[at].store, &write.key)).await;
             let Ok(Ok(there)) = look else { return };
             if !self.is_earlier(write, &there) {
-                if whole {
-                    self.index.outlive(&write.key, at, write.stamp);
-                }
                 return;
             }
             tally.confirmed.clear();
@@ -83,14 +78,17 @@ impl Engine {
 
     /// Whether somebody may be bringing an earlier state of the key to a backend by a request that no condition stops.
     fn is_being_brought(&self, at: usize, write: &Write) -> bool {
-        let asked = |known: &Known| known.target == Some(at) && self.may_be_under_way(known);
+        let takes = self.brought_in(write);
+        let asked = |known: &Known| known.target == Some(at) && self.may_be_under_way(known, takes);
         self.is_dirty_at(at, &write.key) && self.any_older(write, asked)
     }
 
-    /// What the largest version that may be brought adds to the time of a request.
+    /// How long a request takes that brings the largest version that may be brought: twice an attempt's time at most.
     fn brought_in(&self, write: &Write) -> Duration {
         let largest = |known: &[Known]| known.iter().filter_map(|known| known.marker.size).max();
-        Self::body_time(self.index.view(&write.key, largest).flatten().unwrap_or_default())
+        let size = self.index.view(&write.key, largest).flatten().unwrap_or_default();
+        let attempt = self.settings.attempt_deadline;
+        attempt + Self::body_time(size).min(attempt)
     }
 
     /// Whether an earlier state than that of a write is there. The write is not acknowledged yet: whoever wrote at the same
