@@ -74,10 +74,12 @@ fn run(cli: Cli) -> exit::Result {
         let context = Context::new(&cli.global);
         let tidies = cli.command.tidies_up();
         let interrupt = context.interrupt.clone();
+        // In this order: what tidies up may be done with it before anybody looks here, and it is said all the same.
         let result = tokio::select! {
-            result = commands::run(&context, cli.command) => result,
+            biased;
             () = interrupt.wait(), if !tidies => Err(Failure::Interrupted),
             () = interrupt.wait_and_tidy(context.output), if tidies => Err(Failure::Interrupted),
+            result = commands::run(&context, cli.command) => result,
         };
         if interrupt.happened() { Err(Failure::Interrupted) } else { result }
     });
