@@ -327,8 +327,11 @@ impl<'a> Run<'a> {
         let left = verdict::differences(world);
         let remembered: Vec<_> = {
             let state = world.state();
-            let unknown =
-                |key: &Path| state.forgotten.contains(key) || world.is_disturbed(&state, key);
+            let unknown = |key: &Path| {
+                state.forgotten.contains(key)
+                    || world.is_disturbed(&state, key)
+                    || world.landed_after_death(&state, key)
+            };
             let left = left.iter().filter(|(key, _)| !unknown(key) && !world.is_untouched(key));
             left.collect()
         };

@@ -211,6 +211,22 @@ impl World {
         self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(is_late)))
     }
 
+    /// Whether a request of an earlier life of a process changed a key when its next life had begun: where one backend alone
+    /// had the write, only that process knew that it might.
+    pub(super) fn landed_after_death(&self, state: &State, key: &Path) -> bool {
+        let of_the_dead = |change: &super::Applied| {
+            change.client.is_some_and(|client| {
+                let process = process_of(client);
+                let lives =
+                    self.plan.crashes.iter().filter(|crash| crash.process == process).count();
+                change.key == *key
+                    && client % LIVES < u64::try_from(lives).unwrap_or(u64::MAX)
+                    && change.at >= state.born[process]
+            })
+        };
+        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(of_the_dead)))
+    }
+
     /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
     pub(super) fn is_disturbed(&self, state: &State, key: &Path) -> bool {
         // A request that was sent before the loss and landed after it: what was remembered of it may be lost.
