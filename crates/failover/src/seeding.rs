@@ -52,9 +52,9 @@ impl Engine {
         if known {
             return;
         }
-        match self.is_blank(backend).await {
+        match self.first_keys(backend, 1).await {
             // Somebody else has asked meanwhile, or nobody.
-            Ok(blank) => drop(backend.blank.set(blank)),
+            Ok(keys) => drop(backend.blank.set(keys.is_empty())),
             Err(error) => drop(self.judge(backend.at, Operation::Journal, &error).await),
         }
     }
@@ -108,16 +108,9 @@ impl Engine {
     /// alone has. One that has more than a few keys is not new.
     async fn adds_nothing(&self, backend: &Backend, blank: &Backend) -> Result<Option<bool>> {
         let stall = self.settings.attempt_deadline;
-        let mut listing = backend.store.list(None);
-        let mut keys = Vec::new();
-        while let Some(object) = within(stall, listing.try_next()).await? {
-            if is_reserved(&object.location) {
-                continue;
-            }
-            if keys.len() == MOST_OF_A_NEW_ONE {
-                return Ok(Some(false));
-            }
-            keys.push(object.location);
+        let keys = self.first_keys(backend, MOST_OF_A_NEW_ONE + 1).await?;
+        if keys.len() > MOST_OF_A_NEW_ONE {
+            return Ok(Some(false));
         }
         for key in &keys {
             if within(stall, head(&*blank.store, key)).await?.is_some() {
@@ -133,15 +126,20 @@ impl Engine {
         Ok(Some(true))
     }
 
-    async fn is_blank(&self, backend: &Backend) -> Result<bool> {
+    /// So many keys of a backend at most, of those that are not reserved.
+    async fn first_keys(&self, backend: &Backend, most: usize) -> Result<Vec<Path>> {
         let mut listing = backend.store.list(None);
-        let stall = self.settings.attempt_deadline;
-        while let Some(object) = within(stall, listing.try_next()).await? {
-            if !is_reserved(&object.location) {
-                return Ok(false);
+        let mut keys = Vec::new();
+        while let Some(object) = within(self.settings.attempt_deadline, listing.try_next()).await? {
+            if is_reserved(&object.location) {
+                continue;
+            }
+            keys.push(object.location);
+            if keys.len() == most {
+                break;
             }
         }
-        Ok(true)
+        Ok(keys)
     }
 
     /// Marks a backend as holding everything.

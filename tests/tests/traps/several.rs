@@ -231,6 +231,16 @@ async fn older_state_on_its_way(
     (writer, runner, gate)
 }
 
+/// The writer puts "new", which is there for a while before what is on its way lands; and is acknowledged.
+async fn put_before_it_lands(lab: &Lab, writer: &Process, gate: &Gate) {
+    writer.clear(1);
+    let put = writer.put(&key(), "new");
+    sleep(lab.settings.attempt_deadline / 2).await;
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
+    gate.open();
+    put.await.unwrap().unwrap();
+}
+
 fn without_conditions() -> BackendSettings {
     let mut settings = BackendSettings::default();
     settings.conditions = Conditions::Ignored;
@@ -260,12 +270,7 @@ async fn what_only_a_backend_without_conditions_took_outlives_a_catch_up_that_wa
 async fn such_a_catch_up_that_takes_its_time_does_not_take_the_only_copy_either() {
     let lab = second_without_conditions();
     let (writer, runner, gate) = older_version_on_its_way(&lab).await;
-    writer.clear(1);
-    let put = writer.put(&key(), "new");
-    sleep(lab.settings.attempt_deadline / 2).await;
-    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
-    gate.open();
-    put.await.unwrap().unwrap();
+    put_before_it_lands(&lab, &writer, &gate).await;
     // What was on its way is over by now: the next write waits for nothing.
     let began = Instant::now();
     writer.must_put(&key(), "newer").await;
@@ -280,11 +285,7 @@ async fn nor_does_one_that_brings_what_the_writer_has_not_heard_of() {
     let old = |writer: &Process| writer.put(&key(), "old");
     let (writer, runner, gate) =
         older_state_on_its_way(&lab, Operation::PUTS, old, Some("unheard of")).await;
-    writer.clear(1);
-    let put = writer.put(&key(), "new");
-    sleep(lab.settings.attempt_deadline / 2).await;
-    gate.open();
-    put.await.unwrap().unwrap();
+    put_before_it_lands(&lab, &writer, &gate).await;
     writer.recover(0).await;
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
 }
@@ -321,12 +322,7 @@ async fn catch_up_that_deletes_does_not_take_the_only_copy() {
     let delete = |writer: &Process| writer.delete(&key());
     let (writer, runner, gate) =
         older_state_on_its_way(&lab, &[Operation::Delete], delete, None).await;
-    writer.clear(1);
-    let put = writer.put(&key(), "new");
-    sleep(lab.settings.attempt_deadline / 2).await;
-    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
-    gate.open();
-    put.await.unwrap().unwrap();
+    put_before_it_lands(&lab, &writer, &gate).await;
     writer.recover(0).await;
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
 }

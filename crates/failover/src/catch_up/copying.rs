@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::body::{collect, cut_short};
 use crate::engine::Engine;
 use crate::error::within;
+use crate::write::condition::precondition;
 use crate::write::put::{Body, TAGS_METADATA};
 
 /// Objects up to this size go in one put: 16 MiB, four of a slow line's seconds.
@@ -106,14 +107,10 @@ impl Engine {
         to: &Path,
     ) -> Result<u64> {
         let Some(read) = self.open_source(key, source, meta).await? else {
-            let source = "it changed while it was copied".into();
-            return Err(Error::Precondition { path: key.to_string(), source });
+            return Err(precondition(key, "it changed while it was copied"));
         };
         let copied = self.transfer((source, read), key, (target, to), There::Whatever).await?;
-        copied.ok_or_else(|| Error::Precondition {
-            path: key.to_string(),
-            source: "a write of the key waits for its copy to end".into(),
-        })
+        copied.ok_or_else(|| precondition(key, "a write of the key waits for its copy to end"))
     }
 
     /// Sends what was opened to a backend: in one put, or part by part. None if something else lies there than must, or if a

@@ -175,13 +175,15 @@ impl Index {
         }
     }
 
-    /// A backend has a write of that stamp now, later than what older markers speak of.
-    pub(crate) fn outlive(&self, key: &Path, at: usize, stamp: Stamp) {
+    /// Backends have a write of that stamp now, later than what older markers speak of.
+    pub(crate) fn outlive(&self, key: &Path, has: Mask, stamp: Stamp) {
         if self.is_empty() {
             return;
         }
         if let Some(entry) = self.write().get_mut(key) {
-            let older = |known: &&mut Known| known.target == Some(at) && known.marker.stamp < stamp;
+            let older = |known: &&mut Known| {
+                known.target.is_some_and(|target| has.has(target)) && known.marker.stamp < stamp
+            };
             for known in entry.iter_mut().filter(older) {
                 known.outlived.get_or_insert_with(Instant::now);
             }

@@ -156,6 +156,6 @@ fn names(wanted: &UpdateVersion, meta: &ObjectMeta) -> bool {
     same(&wanted.e_tag, &meta.e_tag) && same(&wanted.version, &meta.version)
 }
 
-pub(super) fn precondition(key: &Path, why: &'static str) -> Error {
+pub(crate) fn precondition(key: &Path, why: &'static str) -> Error {
     Error::Precondition { path: key.to_string(), source: why.into() }
 }

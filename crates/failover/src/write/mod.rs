@@ -2,7 +2,7 @@
 //! backend, a durable marker says that it may lack it. Puts, deletes, copies and completions all go through
 //! [`Engine::fan_out`].
 
-mod condition;
+pub(crate) mod condition;
 pub(crate) mod conditional;
 pub(crate) mod copy;
 pub(crate) mod delete;
@@ -254,9 +254,7 @@ impl Engine {
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
-        for at in tally.has().iter() {
-            self.index.outlive(&write.key, at, write.stamp);
-        }
+        self.index.outlive(&write.key, tally.has(), write.stamp);
         self.hold_ground(&write, &mut tally, &mut legs, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await

@@ -37,11 +37,16 @@ impl Engine {
         }
         let fails = self.settings.min_copies > 1 || tally.is_refused();
         // A delete is remembered by its marker.
-        if write.delete || fails || !self.is_being_brought(at, write) {
+        if write.delete || fails || !self.is_dirty_at(at, &write.key) {
+            return;
+        }
+        let takes = self.brought_in(write);
+        let asked = |known: &Known| known.target == Some(at) && self.may_be_under_way(known, takes);
+        if !self.any_older(write, asked) {
             return;
         }
         let attempt = self.settings.attempt_deadline;
-        let over = until.min(Instant::now() + self.brought_in(write));
+        let over = until.min(Instant::now() + takes);
         while let Ok(Some(leg)) = timeout_at(over, legs.next()).await {
             tally.take(leg);
             if tally.confirmed.len() > 1 {
@@ -74,13 +79,6 @@ impl Engine {
                 return;
             }
         }
-    }
-
-    /// Whether somebody may be bringing an earlier state of the key to a backend by a request that no condition stops.
-    fn is_being_brought(&self, at: usize, write: &Write) -> bool {
-        let takes = self.brought_in(write);
-        let asked = |known: &Known| known.target == Some(at) && self.may_be_under_way(known, takes);
-        self.is_dirty_at(at, &write.key) && self.any_older(write, asked)
     }
 
     /// How long a request takes that brings the largest version that may be brought: twice an attempt's time at most.

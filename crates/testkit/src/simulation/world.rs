@@ -197,7 +197,12 @@ impl World {
                 && (from..=until).contains(&change.at)
                 && change.client.is_some_and(|client| process_of(client) != record.process)
         };
-        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(is_other)))
+        self.any_change(is_other)
+    }
+
+    /// Whether such a change was made at any backend.
+    fn any_change(&self, such: impl Fn(&super::Applied) -> bool) -> bool {
+        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(&such)))
     }
 
     /// Whether a change of a key that was asked for before an operation was made while that was under way.
@@ -208,7 +213,7 @@ impl World {
                 && change.sent < record.invoked
                 && (record.invoked..=until).contains(&change.at)
         };
-        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(is_late)))
+        self.any_change(is_late)
     }
 
     /// Whether a request of an earlier life of a process changed a key when its next life had begun: where one backend alone
@@ -224,7 +229,7 @@ impl World {
                     && change.at >= state.born[process]
             })
         };
-        self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(of_the_dead)))
+        self.any_change(of_the_dead)
     }
 
     /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
@@ -233,7 +238,7 @@ impl World {
         let late = |at: u64| {
             let of_before =
                 |change: &super::Applied| change.key == *key && change.sent <= at && change.at > at;
-            self.backends.iter().any(|backend| backend.with_log(|log| log.iter().any(of_before)))
+            self.any_change(of_before)
         };
         state.disturbed.contains(key) || self.plan.loss.is_some_and(|(_, _, at)| late(at))
     }
