@@ -25,7 +25,7 @@ use crate::health::{Evidence, HealthState};
 use crate::journal::compaction::Compaction;
 use crate::journal::departed::Departed;
 use crate::journal::index::Index;
-use crate::journal::store::LongKeys;
+use crate::journal::store::{LateMarkers, LongKeys};
 use crate::locks::KeyLocks;
 use crate::memory::Memory;
 use crate::observe::Observers;
@@ -63,6 +63,7 @@ pub(crate) struct Engine {
     pub(crate) patience: Patience,
     pub(crate) presence: Presence,
     pub(crate) long_keys: LongKeys,
+    pub(crate) late_markers: LateMarkers,
     pub(crate) conflicts: AtomicU64,
     /// Background work has begun.
     pub(crate) started: AtomicBool,
@@ -129,6 +130,7 @@ impl Engine {
             patience: Patience::default(),
             presence: Presence::default(),
             long_keys: LongKeys::default(),
+            late_markers: LateMarkers::default(),
             conflicts: AtomicU64::new(0),
             started: AtomicBool::new(false),
             loaded: Flag::default(),

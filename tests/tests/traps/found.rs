@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::time::{sleep, timeout};
 
-use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, stamp, wait_until};
 
 /// Far beyond every deadline of the lab, and the time in which a request may be late.
 const FOR_EVER: Duration = Duration::from_mins(10);
@@ -456,4 +456,21 @@ async fn what_a_late_catch_up_brought_back_reads_as_deleted_for_who_deleted_it()
     assert!(matches!(read, Err(object_store::Error::NotFound { .. })), "{read:?}");
     one.recover(1).await;
     lab.expect_everywhere(&[&one], &key(), None).await;
+}
+
+/// Simulation seed 40082216: the first request of an intent lands when its write has long been settled.
+#[tokio::test(start_paused = true)]
+async fn marker_that_lands_when_nothing_needs_it_is_removed_again() {
+    for repeating in [false, true] {
+        let mut lab = Lab::without_conditions(2);
+        (lab.repeating, lab.settings.intent) = (repeating, true);
+        let process = lab.process(1);
+        let lost = Strike::FailLate(Failure::Reset, Duration::from_secs(20));
+        process.ways[0].add(Rule::new(lost).on(Operation::PUTS).prefix(JOURNAL).times(1));
+        process.must_put(&key(), "new").await;
+        wait_until(|| lab.journal_is_empty()).await;
+        wait_until(|| !lab.journal_is_empty()).await;
+        sleep(lab.settings.journal_poll * 2).await;
+        assert!(lab.journal_is_empty(), "{:?}", lab.markers(0));
+    }
 }

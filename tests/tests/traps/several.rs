@@ -290,6 +290,36 @@ async fn nor_does_one_that_brings_what_the_writer_has_not_heard_of() {
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
 }
 
+/// Simulation seed 40120374.
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_that_brings_back_what_has_just_been_deleted() {
+    let lab = second_without_conditions();
+    let (writer, runner) = (lab.process(1), lab.process(2));
+    runner.store.loaded().await;
+    writer.refuse(1);
+    writer.must_put(&key(), "old").await;
+    writer.recover(1).await;
+    sleep(lab.settings.journal_poll * 4).await;
+    writer.must_put(&key(), "older").await;
+    // Nobody has had anything to bring there for longer than that takes.
+    sleep(lab.settings.attempt_deadline + Duration::from_millis(1)).await;
+    writer.must_put(&key(), "later").await;
+    // The writer deletes it there alone. The runner hears of what came before that, and of the delete only later.
+    let (gate, later) = (Gate::new(), lab.settings.stall_deadline.mul_f64(0.9));
+    runner.ways[1].add(Rule::new(Strike::Delay(later)).on(&[Operation::List]));
+    runner.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    writer.refuse(0);
+    writer.delete(&key()).await.unwrap().unwrap();
+    let brought_back = timeout(lab.settings.journal_poll * 2, gate.reached()).await;
+    brought_back.expect("it is missing there for the runner");
+    let put = writer.put(&key(), "new");
+    come_to_rest().await;
+    gate.open();
+    put.await.unwrap().unwrap();
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn backend_without_conditions_waits_for_its_own_marker_to_be_heard_of() {
     let lab = Lab::with(vec![

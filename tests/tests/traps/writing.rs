@@ -417,3 +417,23 @@ async fn first_request_of_a_repeated_put_does_not_bring_an_old_version_back() {
     assert_eq!(process.get(&key()).await.unwrap(), "v2");
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
 }
+
+/// Simulation seed 40127654.
+#[tokio::test(start_paused = true)]
+async fn nor_does_that_of_one_which_failed_for_want_of_copies() {
+    let mut lab = Lab::new(2);
+    lab.repeating = true;
+    lab.settings.min_copies = 2;
+    let process = lab.process(1);
+    process.must_put(&key(), "v0").await;
+    process.refuse(1);
+    let late = Duration::from_secs(30);
+    process.strike(0, Operation::PUTS, &key(), Strike::FailLate(Failure::Reset, late));
+    let failed = process.put(&key(), "v1").await.unwrap().unwrap_err();
+    assert_eq!(reason(&failed), (Reason::TooFewCopies, Effect::Unknown), "{failed}");
+    process.recover(1).await;
+    process.store.catch_up().await;
+    process.must_put(&key(), "v2").await;
+    sleep(late * 2).await;
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}

@@ -28,7 +28,7 @@ pub(crate) struct Known {
     pub(crate) landed: bool,
     /// Catch-up has found the target to be level; only time has to pass.
     pub(crate) leveled: bool,
-    /// Since when the target is known to have had a later write: whoever looked since then had nothing to bring there.
+    /// Since when the target is known to have had a later version: whoever looked since then had nothing to bring there.
     pub(crate) outlived: Option<Instant>,
     pub(crate) keeping: Keeping,
     /// When it came into the index.
@@ -175,8 +175,9 @@ impl Index {
         }
     }
 
-    /// Backends have a write of that stamp now, later than what older markers speak of.
-    pub(crate) fn outlive(&self, key: &Path, has: Mask, stamp: Stamp) {
+    /// Backends have a write of that stamp now, later than what older markers speak of. What it deletes is missing there for
+    /// whoever has not heard of it.
+    pub(crate) fn outlive(&self, key: &Path, has: Mask, stamp: Stamp, delete: bool) {
         if self.is_empty() {
             return;
         }
@@ -185,7 +186,8 @@ impl Index {
                 known.target.is_some_and(|target| has.has(target)) && known.marker.stamp < stamp
             };
             for known in entry.iter_mut().filter(older) {
-                known.outlived.get_or_insert_with(Instant::now);
+                let since = known.outlived.unwrap_or_else(Instant::now);
+                known.outlived = (!delete).then_some(since);
             }
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
+use lifeboat_core::repeated::watched;
 use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload, Result};
@@ -41,6 +42,34 @@ impl LongKeys {
     }
 }
 
+/// Own markers of which a request may still land at a home although nothing needs them: an attempt without an answer, or one
+/// that was given up.
+#[derive(Debug, Default)]
+pub(crate) struct LateMarkers(Mutex<BTreeMap<(Path, usize), Instant>>);
+
+impl LateMarkers {
+    fn markers(&self) -> MutexGuard<'_, BTreeMap<(Path, usize), Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self, marker: &Path, home: usize) {
+        self.markers().insert((marker.clone(), home), Instant::now());
+    }
+
+    /// No request of it can land any more, or it is not for us to say that nothing needs it.
+    fn forget(&self, marker: &Path, home: usize) {
+        self.markers().remove(&(marker.clone(), home));
+    }
+
+    fn may_land(&self, marker: &Path, home: usize) -> bool {
+        self.markers().contains_key(&(marker.clone(), home))
+    }
+
+    fn forget_older_than(&self, age: Duration) {
+        self.markers().retain(|_, sent| sent.elapsed() < age);
+    }
+}
+
 /// Attempts to write a marker at one home, at least.
 const ATTEMPTS: u32 = 3;
 /// For how long it is tried at least. Connections that a server has closed come in numbers, and three of them are found out
@@ -50,6 +79,8 @@ const MARKER_TRIES: Duration = Duration::from_millis(500);
 const MARKER_PAUSE: Duration = Duration::from_millis(10);
 /// Markers read at once, for those whose key lies in the body.
 const BODIES: usize = 16;
+/// Markers removed at once that landed when nothing needed them any more.
+const REMOVALS: usize = 16;
 
 /// A marker to be written.
 #[derive(Debug, Clone)]
@@ -146,14 +177,29 @@ impl Engine {
     /// Makes a marker durable at one home, trying again after faults for a moment, and not beyond `until`: what depends on
     /// it is an acknowledgement.
     pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> Kept {
+        // Until it is known how that ended, even if nobody waits for it any more.
+        self.late_markers.sent(&draft.path, home);
+        let (kept, may_land) = self.send_marker(draft, home, until).await;
+        if !may_land {
+            self.late_markers.forget(&draft.path, home);
+        }
+        kept
+    }
+
+    /// Whether a marker is durable at a home, and whether a request to write it may still land.
+    async fn send_marker(&self, draft: &Draft, home: usize, until: Instant) -> (Kept, bool) {
         let backend = &self.backends[home];
-        let mut failed = Kept::No;
+        let mut may_land = false;
         let (began, mut pause) = (Instant::now(), MARKER_PAUSE);
         for attempt in 1_u32.. {
             let body = PutPayload::from(draft.marker.body());
-            let put = backend.store.put(&draft.path, body);
+            let put = watched(backend.store.put(&draft.path, body));
             let bound = until.min(Instant::now() + self.settings.attempt_deadline);
-            match timeout_at(bound, put).await {
+            let result = timeout_at(bound, put).await.map(|(result, open)| {
+                may_land |= open;
+                result
+            });
+            match result {
                 Ok(Ok(_)) => {
                     backend.answered();
                     self.observers.tell(|| Event::MarkerWritten {
@@ -161,20 +207,18 @@ impl Engine {
                         home: backend.id.clone(),
                         key: draft.marker.key.clone(),
                     });
-                    return Kept::Yes;
+                    return (Kept::Yes, may_land);
                 }
                 Ok(Err(error)) => {
                     let verdict = self.judge(home, Operation::Journal, &error).await;
-                    if verdict.effect == Effect::Unknown {
-                        failed = Kept::Perhaps;
-                    }
+                    may_land |= verdict.effect == Effect::Unknown;
                     if !verdict.is_fault() {
                         tracing::warn!(home = %backend.id, %error, "marker refused");
-                        return failed;
+                        break;
                     }
                 }
                 Err(_) => {
-                    failed = Kept::Perhaps;
+                    may_land = true;
                     let late = CutOff(self.settings.attempt_deadline).into_error();
                     self.judge(home, Operation::Journal, &late).await;
                 }
@@ -186,7 +230,7 @@ impl Engine {
             sleep(pause).await;
             pause *= 2;
         }
-        failed
+        (if may_land { Kept::Perhaps } else { Kept::No }, may_land)
     }
 
     /// Writes a marker wherever one can be kept. Where nobody can keep it, this process remembers, and mends.
@@ -267,14 +311,16 @@ impl Engine {
         let began = Instant::now();
         let folder = marker::folder();
         let mut names = std::collections::BTreeSet::new();
-        let mut unread = Vec::new();
+        let (mut unread, mut leftovers) = (Vec::new(), Vec::new());
         let mut listing = backend.store.list(Some(&folder));
         while let Some(object) = within(self.settings.stall_deadline, listing.try_next()).await? {
             let path = object.location;
             match Marker::parse(&path) {
-                Parsed::Whole(marker) => self.found(marker, path.clone(), home),
+                Parsed::Whole(marker) => leftovers.extend(self.found(marker, path.clone(), home)),
                 Parsed::KeyInBody(marker) => match self.long_keys.known(&path) {
-                    Some(key) => self.found(Marker { key, ..marker }, path.clone(), home),
+                    Some(key) => {
+                        leftovers.extend(self.found(Marker { key, ..marker }, path.clone(), home));
+                    }
                     None => unread.push((marker, path.clone())),
                 },
                 Parsed::Foreign => continue,
@@ -285,7 +331,12 @@ impl Engine {
         let gone = self.index.reconcile_home(home, began, &|path| names.contains(path));
         for known in &gone {
             self.depart(known);
+            self.late_markers.forget(&known.path, home);
         }
+        self.late_markers.forget_older_than(self.settings.quarantine * 2);
+        let removals =
+            leftovers.into_iter().map(|known| async move { self.remove_marker(&known).await });
+        stream::iter(removals).buffer_unordered(REMOVALS).collect::<Vec<_>>().await;
         self.long_keys.retain(|marker, key| self.index.has(key, marker));
         self.count_markers();
         let markers = u64::try_from(names.len()).unwrap_or(u64::MAX);
@@ -317,7 +368,9 @@ impl Engine {
                 let key = std::str::from_utf8(&body).ok().and_then(|key| Path::parse(key).ok());
                 if let Some(key) = key {
                     self.long_keys.learn(&path, &key);
-                    self.found(Marker { key, ..marker }, path, home);
+                    if let Some(leftover) = self.found(Marker { key, ..marker }, path, home) {
+                        self.remove_marker(&leftover).await;
+                    }
                 } else {
                     tracing::warn!(%path, "marker without a key");
                 }
@@ -326,15 +379,19 @@ impl Engine {
             .await
     }
 
-    fn found(&self, marker: Marker, path: Path, home: usize) {
-        // Of a write of ours that is under way: it says that it was acknowledged, and that is not known yet.
+    /// Enters a marker that lies at a home. One that nothing needs is handed back, to be removed.
+    fn found(&self, marker: Marker, path: Path, home: usize) -> Option<Known> {
         let own = marker.stamp.writer() == self.clock.writer();
-        if own && self.locks.is_held(&marker.key) && !self.index.has(&marker.key, &path) {
-            return;
+        let unknown = own && !self.index.has(&marker.key, &path);
+        // Of a write of ours that is under way: it says that it was acknowledged, and that is not known yet.
+        if unknown && self.locks.is_held(&marker.key) {
+            return None;
         }
         self.follow(&marker.key, marker.stamp);
+        // It landed when it had been removed, or given up. What nobody acknowledged may be what others say of our writes.
+        let leftover = unknown && marker.acknowledged && self.late_markers.may_land(&path, home);
         let target = self.backends.iter().position(|backend| backend.id == marker.target);
-        self.index.add(Known {
+        let known = Known {
             marker: Arc::new(marker),
             path,
             target,
@@ -345,6 +402,11 @@ impl Engine {
             outlived: None,
             keeping: Keeping::Homes,
             added: Instant::now(),
-        });
+        };
+        if leftover {
+            return Some(known);
+        }
+        self.index.add(known);
+        None
     }
 }

@@ -254,7 +254,7 @@ impl Engine {
             }
         }
         self.await_markers(&mut writing, &mut beside).await;
-        self.index.outlive(&write.key, tally.has(), write.stamp);
+        self.index.outlive(&write.key, tally.has(), write.stamp, write.delete);
         self.hold_ground(&write, &mut tally, &mut legs, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
@@ -673,7 +673,7 @@ impl Engine {
                 }
             }
         } else {
-            self.leave_traces(write, &tally, beside, touched, until).await;
+            self.leave_traces(write, &tally, beside, until).await;
         }
         tally.refused.sort_by_key(|(at, _)| *at);
         if !tally.refused.is_empty() && tally.failed.iter().all(|(at, _)| *at > tally.refused[0].0)
@@ -698,13 +698,13 @@ impl Engine {
         write: &Write,
         tally: &Tally,
         beside: &[Draft],
-        touched: Mask,
         until: Instant,
     ) {
         let has = tally.has();
         let mark = Mark { acknowledged: false, confirmed: false, ..write.mark() };
-        // Where it is confirmed, the others may lack it; where it may land, that one is unsure.
-        let mut targets = if has.is_empty() { touched } else { self.all().without(has) };
+        // Where it is confirmed, the others may lack it; where it may land, once more if it is confirmed, that one is unsure.
+        let mut targets = if has.is_empty() { Mask::NONE } else { self.all().without(has) };
+        targets |= tally.may_land;
         let early: Vec<Draft> = beside.to_vec();
         let marked: Mask = early.iter().map(|draft| draft.target).collect();
         targets |= marked.without(has);

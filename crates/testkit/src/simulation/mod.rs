@@ -84,9 +84,10 @@
 //!   time.
 //! - **A write that only one backend holds** is overwritten if a request that was sent to that backend before it, and
 //!   given up, lands there afterwards; or if a delete of another process, that replays an older one, comes right
-//!   after its last look; an upload of which that is seen in time fails. What was copied from such a key is as old.
-//!   Nor can anybody tell then what that write had
-//!   replaced from what has replaced it: a read may find either, or nothing.
+//!   after its last look, or an older version, where conditions are not enforced and the writer has had no time to read
+//!   what is remembered of that; an upload of which that is seen in time fails. What was copied from such a key is
+//!   as old. Nor can anybody tell then what that write had replaced from what has replaced it: a read may find either,
+//!   or nothing.
 //! - **A process that was started again** may date a write before those of its earlier life, if these were dated by the
 //!   clock of another process that is ahead. The loser is kept.
 //! - **A process that starts while a backend is unreachable** does not know what is remembered there: until it has

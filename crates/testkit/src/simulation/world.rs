@@ -145,8 +145,8 @@ impl World {
     }
 
     /// Whether an acknowledged write of a process that began at `since` and left one of `states` was on one backend alone
-    /// when a request that had been sent there before it landed on top of it, or a delete of another process, which
-    /// knows no condition.
+    /// when a request that had been sent there before it landed on top of it; or one of another process that no condition
+    /// stops: a delete, or an older version of which the process could not hear.
     pub(super) fn overrun(
         &self,
         key: &Path,
@@ -173,8 +173,10 @@ impl World {
             backend.with_log(|log| {
                 let changes = log.iter().enumerate().filter(|(_, change)| change.key == *key);
                 let late = changes.filter(|(_, change)| {
-                    let unconditional = change.now.is_none() && another(change.client);
-                    change.at >= since && (change.sent < since || unconditional)
+                    let unconditional =
+                        change.now.is_none() || self.was_unheard(process, at, change);
+                    let unstopped = unconditional && another(change.client);
+                    change.at >= since && (change.sent < since || unstopped)
                 });
                 // Even if it brings the same bytes: they are an older version.
                 late.into_iter().any(|(place, change)| {
@@ -185,6 +187,21 @@ impl World {
                 })
             })
         })
+    }
+
+    /// Whether a change that no condition stops brought a backend what a process could not hear of: it has not had the time to
+    /// read what is remembered at another backend since that has had it.
+    fn was_unheard(&self, process: usize, at: usize, change: &super::Applied) -> bool {
+        let guarded = self.plan.backends[at].conditions == super::Conditions::Enforced;
+        let brought = |one: &&super::Applied| {
+            one.key == change.key && one.at <= change.sent && one.now == change.now
+        };
+        let others = self.backends.iter().enumerate().filter(|(other, _)| *other != at);
+        let mut sources = others.filter_map(|(other, backend)| {
+            let since = backend.with_log(|log| log.iter().rev().find(brought).map(|one| one.at))?;
+            Some((other, since))
+        });
+        !guarded && sources.any(|(other, since)| !self.could_read(process, other, since, change.at))
     }
 
     /// Whether another process changed a key while an operation was under way, or within the grace before it.
@@ -245,14 +262,17 @@ impl World {
 
     /// Whether a life of a process has had the time to read what is remembered at every backend.
     pub(super) fn could_read_all(&self, process: usize, since: u64, now: u64) -> bool {
+        (0..self.backends.len()).all(|backend| self.could_read(process, backend, since, now))
+    }
+
+    /// Whether a process has had the time to read what is remembered at a backend.
+    fn could_read(&self, process: usize, backend: usize, since: u64, now: u64) -> bool {
         let grace = u64::try_from(self.profile.grace.as_millis()).unwrap_or(u64::MAX);
         // The last moment of each episode, and the beginning, are where a time of fine weather may begin.
         let ends = self.plan.episodes.iter().map(|episode| episode.until + 1);
-        let begins: Vec<_> = ends.chain([since]).filter(|at| *at >= since).collect();
-        (0..self.backends.len()).all(|backend| {
-            begins.iter().any(|at| {
-                at + grace <= now && self.plan.was_fine(Some(process), backend, *at, at + grace)
-            })
+        let mut begins = ends.chain([since]).filter(|at| *at >= since);
+        begins.any(|at| {
+            at + grace <= now && self.plan.was_fine(Some(process), backend, at, at + grace)
         })
     }
 
