@@ -297,3 +297,22 @@ async fn update_that_is_refused_by_its_own_first_attempt_has_happened() {
     update(&process, e_tag, "v2").await.unwrap();
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
 }
+
+/// Simulation seed 50004980.
+#[tokio::test(start_paused = true)]
+async fn create_keeps_what_someone_else_writes_to_a_replica_meanwhile() {
+    for lab in [Lab::new(2), asynchronous()] {
+        let process = lab.process(1);
+        let gate = Gate::new();
+        process.strike(1, &[Operation::Head], &key(), Strike::Hold(gate.clone()));
+        let someone_else = async {
+            gate.reached().await;
+            lab.backends[1].write_directly(&key(), "someone else's");
+            gate.open();
+        };
+        let (created, ()) = tokio::join!(create(&process, "ours"), someone_else);
+        created.unwrap();
+        lab.expect_everywhere(&[&process], &key(), Some("ours")).await;
+        assert_eq!(lab.kept(), ["someone else's"; 2]);
+    }
+}

@@ -155,3 +155,23 @@ async fn catch_up_that_somebody_waits_for_does_not_wait_for_a_silent_backend() {
     process.clear(2);
     lab.expect_everywhere(&[&process], &key(), Some("v3")).await;
 }
+
+/// Large twins that bear no stamps are compared byte by byte, for as long as they take to read.
+#[tokio::test(start_paused = true)]
+async fn writer_does_not_wait_until_two_objects_are_compared() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.store.loaded().await;
+    lab.backends.iter().for_each(|backend| backend.write_directly(&key(), vec![7; 1 << 20]));
+    let drip = Strike::Drip(lab.settings.stall_deadline / 2);
+    process.ways[0].add(Rule::new(drip).on(&[Operation::Get]).key(key().as_ref()));
+    let (store, reads) = (process.store.clone(), process.count(1, &[Operation::Get], &key()));
+    let mending = process.run(async move { store.mend(None).await });
+    reads.reached().await;
+    let began = Instant::now();
+    process.must_put(&key(), "new").await;
+    assert!(began.elapsed() < lab.settings.attempt_deadline, "{:?}", began.elapsed());
+    mending.await.unwrap();
+    process.clear(0);
+    lab.expect_everywhere(&[&process], &key(), Some("new")).await;
+}

@@ -139,18 +139,21 @@ impl Engine {
         }
     }
 
-    /// Whether two backends hold the same bytes.
+    /// Whether two backends hold the same bytes. None if it is `late` before that is known: writers of the key wait.
     pub(crate) async fn same_bytes(
         &self,
         key: &Path,
         one: (usize, &ObjectMeta),
         other: (usize, &ObjectMeta),
-    ) -> Result<bool> {
-        let Some(a) = self.open_source(key, one.0, one.1).await? else { return Ok(false) };
-        let Some(b) = self.open_source(key, other.0, other.1).await? else { return Ok(false) };
+        late: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<bool>> {
+        let Some(a) = self.open_source(key, one.0, one.1).await? else { return Ok(Some(false)) };
+        let Some(b) = self.open_source(key, other.0, other.1).await? else {
+            return Ok(Some(false));
+        };
         let (mut a, mut b) = (a.into_stream(), b.into_stream());
         let (mut left, mut right) = (Bytes::new(), Bytes::new());
-        loop {
+        while !late() {
             if left.is_empty() {
                 left = self.next_piece(one.0, &mut a).await?;
             }
@@ -159,12 +162,13 @@ impl Engine {
             }
             let both = left.len().min(right.len());
             if both == 0 {
-                return Ok(left.is_empty() && right.is_empty());
+                return Ok(Some(left.is_empty() && right.is_empty()));
             }
             if left.split_to(both) != right.split_to(both) {
-                return Ok(false);
+                return Ok(Some(false));
             }
         }
+        Ok(None)
     }
 
     /// The next bytes of a body; empty at its end.

@@ -191,7 +191,9 @@ impl Engine {
         let Some(mut settlement) = settle(key, &states, known) else {
             return Ok(true);
         };
-        self.leave_out_equals(key, &mut settlement, &seen).await?;
+        if !self.leave_out_equals(key, &mut settlement, &seen, late).await? {
+            return Ok(false);
+        }
         // A backend without a marker holds every acknowledged write. Where it disagrees all the same, a write is
         // just on its way through; only when nothing can be on its way any more is that a difference to settle. Nor is
         // a delete inferred before: what looks like one may be explained by a marker that is just being written.
@@ -366,29 +368,35 @@ impl Engine {
     }
 
     /// Objects without stamps are equal if their bytes are: each provider has ETags of its own, and whoever copies
-    /// them again and again never ends.
+    /// them again and again never ends. False if it is `late` before all are compared.
     async fn leave_out_equals(
         self: &Arc<Self>,
         key: &Path,
         settlement: &mut Settlement,
         seen: &[(usize, Seen)],
-    ) -> Result<()> {
+        late: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
         let unstamped = |at: usize| {
             let found = seen.iter().find(|(backend, _)| *backend == at);
             found.and_then(|(_, seen)| seen.as_ref()).filter(|(_, tag)| tag.is_none())
         };
-        let Some(winner) = settlement.winner else { return Ok(()) };
-        let Some((best, _)) = unstamped(winner) else { return Ok(()) };
+        let Some(winner) = settlement.winner else { return Ok(true) };
+        let Some((best, _)) = unstamped(winner) else { return Ok(true) };
         for target in settlement.lagging.clone() {
             let Some((there, _)) = unstamped(target) else { continue };
-            if there.size == best.size
-                && self.same_bytes(key, (winner, best), (target, there)).await?
-            {
-                settlement.lagging.retain(|at| *at != target);
-                settlement.conflicts.retain(|at| *at != target);
+            if there.size != best.size {
+                continue;
+            }
+            match self.same_bytes(key, (winner, best), (target, there), late).await? {
+                None => return Ok(false),
+                Some(false) => {}
+                Some(true) => {
+                    settlement.lagging.retain(|at| *at != target);
+                    settlement.conflicts.retain(|at| *at != target);
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A write of catch-up itself may still land: a marker says so until it cannot any more, because the markers

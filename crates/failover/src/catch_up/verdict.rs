@@ -196,9 +196,7 @@ fn outlived(state: &State<'_>, deleted: Option<Stamp>, known: &[Known]) -> bool 
     }
     // A marker that was written beside the delete does not say that it was carried out where it is kept; then only what
     // was written at about that time is in doubt.
-    let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
-    let margin = u64::try_from(CLOCK_ERROR.as_millis()).unwrap_or(u64::MAX);
-    let recent = written.saturating_add(margin) > deleted.unix_millis();
+    let recent = may_follow(meta, deleted);
     known.iter().any(|known| {
         let Known { marker, homes, .. } = known;
         marker.delete
@@ -207,6 +205,13 @@ fn outlived(state: &State<'_>, deleted: Option<Stamp>, known: &[Known]) -> bool 
             && homes.has(state.at)
             && (marker.confirmed || recent)
     })
+}
+
+/// Whether an object may have been written after a stamp was given, as far as clocks can tell.
+pub(crate) fn may_follow(meta: &ObjectMeta, stamp: Stamp) -> bool {
+    let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
+    let margin = u64::try_from(CLOCK_ERROR.as_millis()).unwrap_or(u64::MAX);
+    written.saturating_add(margin) > stamp.unix_millis()
 }
 
 /// Whether two backends hold one version.

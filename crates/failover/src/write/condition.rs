@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, PutMode, Result, UpdateVersion};
+use tokio::time::Instant;
 
 use super::conditional::head;
 use crate::catch_up::{Basis, Urgency};
@@ -27,6 +28,7 @@ impl Engine {
         at: usize,
         key: &Path,
         mode: PutMode,
+        ends: Instant,
     ) -> Result<PutMode> {
         let PutMode::Update(version) = mode else { return Ok(mode) };
         let own = match self.giver_of(&version) {
@@ -34,7 +36,7 @@ impl Engine {
             Giver::None => version,
             Giver::One(owner) => {
                 let own = own_words(&version);
-                if owner == at { own } else { self.translate(at, owner, key, &own).await? }
+                if owner == at { own } else { self.translate(at, owner, key, &own, ends).await? }
             }
             Giver::Nobody => {
                 return Err(precondition(key, "the ETag was given by none of these backends"));
@@ -63,6 +65,7 @@ impl Engine {
         owner: usize,
         key: &Path,
         wanted: &UpdateVersion,
+        ends: Instant,
     ) -> Result<UpdateVersion> {
         let open = |why: &str| {
             FailoverError::new(Reason::Undecidable, Some(key), Effect::None)
@@ -95,11 +98,13 @@ impl Engine {
             }
             here => here,
         };
+        let late = || Instant::now() >= ends;
         match (tag, here) {
             // What was written before there were stamps is the same if its bytes are.
             (None, Some((meta, None)))
                 if meta.size == object.size
-                    && self.same_bytes(key, (owner, &object), (at, &meta)).await? =>
+                    && self.same_bytes(key, (owner, &object), (at, &meta), &late).await?
+                        == Some(true) =>
             {
                 Ok(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
             }

@@ -17,7 +17,7 @@ use super::spoilt::is_spoilt;
 use super::{Done, Write};
 use crate::backend::{Backend, Mask};
 use crate::catch_up::copying::ONE_PUT;
-use crate::catch_up::verdict::State;
+use crate::catch_up::verdict::{State, may_follow};
 use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
 use crate::error::{CutOff, FailoverError, Reason, within};
@@ -57,7 +57,7 @@ impl Engine {
                 let source = "it was there when the condition was decided".into();
                 return Err(Error::AlreadyExists { path: write.key.to_string(), source });
             }
-            let mode = self.own_condition(at, &write.key, mode.clone()).await?;
+            let mode = self.own_condition(at, &write.key, mode.clone(), ends).await?;
             if matches!(mode, PutMode::Update(_)) {
                 self.rise_above(at, &mut write, &mut body).await;
             }
@@ -443,6 +443,10 @@ async fn bring(
                     return Err(NotHere::Place.into_error());
                 }
                 return Ok(result_of(meta));
+            }
+            // Somebody else's, written at the same time: catch-up keeps it before it brings this one here.
+            Some((meta, None)) if tag.is_some_and(|tag| may_follow(&meta, tag.stamp)) => {
+                return Err(NotHere::Place.into_error());
             }
             _ if !conditions => PutMode::Overwrite,
             Some((meta, _)) => {

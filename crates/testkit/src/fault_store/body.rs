@@ -1,9 +1,12 @@
 //! Strikes on what is read: broken, stalled, truncated and corrupted bodies and listings.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::{Attributes, Extensions, GetResult, GetResultPayload, Result, path::Path};
+use tokio::time::sleep;
 
 use super::faults::Fate;
 use super::{Failure, Strike};
@@ -30,18 +33,33 @@ fn planned(fate: &Fate, length: u64) -> Option<(u64, Then)> {
 
 /// Applies a strike to the body of an answer. Positions count from the beginning of what is sent.
 pub(super) fn strike(answer: GetResult, fate: &Fate, key: &Path) -> GetResult {
+    if let Some(Strike::Drip(pause)) = fate.strike {
+        return with_body(answer, |body| drip(body, pause));
+    }
     let length = answer.range.end - answer.range.start;
     let Some((at, then)) = planned(fate, length) else { return answer };
+    with_body(answer, |body| struck(body, at, then, key.clone()))
+}
+
+type Body = BoxStream<'static, Result<Bytes>>;
+
+fn with_body(answer: GetResult, change: impl FnOnce(Body) -> Body) -> GetResult {
     let GetResult { payload, meta, range, attributes, extensions } = answer;
     let (none, nothing) = (Attributes::new(), Extensions::new());
     let (about, of) = (meta.clone(), range.clone());
     let whole =
         GetResult { payload, meta: about, range: of, attributes: none, extensions: nothing };
-    let body = struck(whole.into_stream(), at, then, key.clone());
+    let body = change(whole.into_stream());
     GetResult { payload: GetResultPayload::Stream(body), meta, range, attributes, extensions }
 }
 
-type Body = BoxStream<'static, Result<Bytes>>;
+fn drip(body: Body, pause: Duration) -> Body {
+    let late = move |piece| async move {
+        sleep(pause).await;
+        piece
+    };
+    body.then(late).boxed()
+}
 
 /// A body and how far it is from the place of a strike; `None` once that lies behind.
 struct Struck {

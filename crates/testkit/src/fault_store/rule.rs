@@ -120,6 +120,8 @@ pub enum Strike {
     Break(At, Failure),
     /// The body that is read (the listing) stops coming, without an end.
     Stall(At),
+    /// Each piece of the body that is read takes this long.
+    Drip(Duration),
     /// The body that is read ends early, as if that were all.
     Truncate(At),
     /// One byte of the body that is read is wrong.
