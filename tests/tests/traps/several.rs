@@ -320,6 +320,31 @@ async fn nor_does_one_that_brings_back_what_has_just_been_deleted() {
     lab.expect_everywhere(&[&writer, &runner], &key(), Some("new")).await;
 }
 
+/// Simulation seed 51002407.
+#[tokio::test(start_paused = true)]
+async fn sole_copy_is_not_held_back_when_a_backend_that_was_busy_can_take_the_write() {
+    let lab = Lab::without_conditions(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    process.refuse(0);
+    process.must_put(&key(), "missed").await;
+    process.recover(0).await;
+    sleep(lab.settings.journal_poll * 4).await;
+    assert!(!lab.markers(1).is_empty(), "b0 may be brought something");
+    // b1 is still busy with a delete that was acknowledged without it.
+    let gate = Gate::new();
+    process.strike(1, &[Operation::Delete], &key(), Strike::Hold(gate.clone()));
+    process.delete(&key()).await.unwrap().unwrap();
+    let began = Instant::now();
+    let put = process.put(&key(), "new");
+    come_to_rest().await;
+    gate.open();
+    put.await.unwrap().unwrap();
+    assert!(began.elapsed() < lab.settings.attempt_deadline / 2, "{:?}", began.elapsed());
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("new"));
+    lab.expect_everywhere(&[&process], &key(), Some("new")).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn backend_without_conditions_waits_for_its_own_marker_to_be_heard_of() {
     let lab = Lab::with(vec![

@@ -255,7 +255,9 @@ impl Engine {
         }
         self.await_markers(&mut writing, &mut beside).await;
         self.index.outlive(&write.key, tally.has(), write.stamp, write.delete);
-        self.hold_ground(&write, &mut tally, &mut legs, until).await;
+        let mut asked = send;
+        asked |= decided;
+        send |= self.hold_ground(&write, &mut tally, &mut legs, asked, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }

@@ -1,12 +1,13 @@
 //! The only copy of a write, where a catch-up of another process may have been on its way with a request that bears no
 //! condition, and land on top of it: where there is another copy, that mends it; here it would be lost.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use object_store::Error;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::conditional::head;
 use super::{Legs, Tally, Write};
@@ -23,37 +24,75 @@ impl Engine {
     /// Holds back the acknowledgement of what one backend alone took until what a catch-up may have sent there before is over;
     /// then looks at it, and sends it again if something earlier is the case there. An upload cannot be completed twice: it
     /// has failed then. Whoever takes more than twice an attempt's time, or has another clock, may take the only copy still:
-    /// nothing can prevent that.
+    /// nothing can prevent that. Backends that were not `asked` because they were busy take it as soon as they are free, and
+    /// it is not alone any more: those that were sent it.
     pub(super) async fn hold_ground(
         self: &Arc<Self>,
         write: &Write,
         tally: &mut Tally,
         legs: &mut Legs,
+        asked: Mask,
         until: Instant,
-    ) {
-        let [(at, _)] = tally.confirmed[..] else { return };
+    ) -> Mask {
+        let [(at, _)] = tally.confirmed[..] else { return Mask::NONE };
         if write.operation == Operation::Multipart {
             tally.excuse_refusals();
         }
         let fails = self.settings.min_copies > 1 || tally.is_refused();
         // A delete is remembered by its marker.
         if write.delete || fails || !self.is_dirty_at(at, &write.key) {
-            return;
+            return Mask::NONE;
         }
         let takes = self.brought_in(write);
-        let asked = |known: &Known| known.target == Some(at) && self.may_be_under_way(known, takes);
-        if !self.any_older(write, asked) {
-            return;
+        let may_come =
+            |known: &Known| known.target == Some(at) && self.may_be_under_way(known, takes);
+        if !self.any_older(write, may_come) {
+            return Mask::NONE;
         }
-        let attempt = self.settings.attempt_deadline;
         let over = until.min(Instant::now() + takes);
-        while let Ok(Some(leg)) = timeout_at(over, legs.next()).await {
-            tally.take(leg);
-            if tally.confirmed.len() > 1 {
-                return;
+        let sent = self.find_company(write, tally, legs, asked, (over, until)).await;
+        if tally.confirmed.len() == 1 {
+            self.look_after(at, write, tally, until).await;
+        }
+        sent
+    }
+
+    /// Waits for a while until another backend has a write. Those that have become free are sent it, each with its time.
+    async fn find_company(
+        self: &Arc<Self>,
+        write: &Write,
+        tally: &mut Tally,
+        legs: &mut Legs,
+        asked: Mask,
+        (over, until): (Instant, Instant),
+    ) -> Mask {
+        let mut sent = Mask::NONE;
+        let mut spare = pin!(self.spare(write, asked, over));
+        let mut waiting = true;
+        while tally.confirmed.len() == 1 {
+            tokio::select! {
+                biased;
+                Some(leg) = legs.next(), if !legs.is_empty() => tally.take(leg),
+                free = &mut spare, if waiting => {
+                    waiting = false;
+                    sent = free;
+                    legs.extend(self.legs(write, free, until, &Arc::default()));
+                }
+                () = sleep_until(over) => break,
             }
         }
-        sleep_until(over).await;
+        sent
+    }
+
+    /// Looks at a sole copy, and sends it again while something earlier is there.
+    async fn look_after(
+        self: &Arc<Self>,
+        at: usize,
+        write: &Write,
+        tally: &mut Tally,
+        until: Instant,
+    ) {
+        let attempt = self.settings.attempt_deadline;
         let until = until.max(Instant::now() + attempt);
         for _ in 0..ATTEMPTS {
             // A look that fails says nothing against what was confirmed. It leaves time to write elsewhere.
