@@ -221,6 +221,10 @@ impl Body {
     /// Finds a backend that goes on with the same version.
     async fn resume(&mut self, error: Error) -> Result<()> {
         self.engine.judge(self.at, Operation::Get, &error).await;
+        // Something has come since those failed: they may serve again.
+        if self.broken.is_none() {
+            self.failed = Mask::NONE;
+        }
         self.failed.set(self.at);
         self.resumes += 1;
         self.broken.get_or_insert_with(Instant::now);

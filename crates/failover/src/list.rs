@@ -24,6 +24,7 @@ use crate::events::{Event, Operation};
 use crate::health::Evidence;
 use crate::latency::ReadKind;
 use crate::observe::{BACKEND, Outcome, span};
+use crate::read::KeyLock;
 
 /// Overlaid keys looked up at once.
 pub(crate) const AT_ONCE: usize = 16;
@@ -44,6 +45,8 @@ struct Listing {
     failures: Vec<(usize, Error)>,
     /// The backend was given up sooner than any deadline, because another one can be asked.
     late: bool,
+    /// A key has been returned since a backend failed.
+    progress: bool,
     /// Those that were given up so. They are asked again, and waited for, if nobody else can list.
     hurried: Mask,
     /// Those of them that nobody has stood in for so far.
@@ -94,6 +97,7 @@ impl Engine {
             more: Mask::NONE,
             failures: Vec::new(),
             late: false,
+            progress: false,
             hurried: Mask::NONE,
             outrun: Mask::NONE,
         };
@@ -339,6 +343,7 @@ impl Listing {
     }
 
     fn note(&mut self, key: &Path) {
+        self.progress = true;
         match &mut self.returned {
             Some(returned) => {
                 returned.insert(key.clone());
@@ -374,6 +379,10 @@ impl Listing {
         // A joined listing lacks what only this backend has.
         let joined = !self.more.is_empty()
             || (self.returned.is_some() && !is_complete(&self.engine.backends[source.at]));
+        // Something has come since others failed: they may serve again.
+        if std::mem::take(&mut self.progress) && self.more.is_empty() {
+            self.asked = Mask::only(source.at);
+        }
         // It may have been asked before, and given up early.
         self.failures.retain(|(at, _)| *at != source.at);
         self.failures.push((source.at, error));
@@ -421,7 +430,7 @@ async fn overlay(
 /// Looks one key up, wherever its latest version is.
 pub(crate) async fn look(engine: Arc<Engine>, key: Path) -> Result<Option<ObjectMeta>> {
     let head = GetOptions { head: true, ..GetOptions::default() };
-    match engine.get_raw(&key, head).await {
+    match engine.get_raw(&key, head, KeyLock::NotOurs).await {
         Ok(served) => {
             let mut meta = served.result.meta;
             relabel(&engine.backends[served.at], &mut meta);

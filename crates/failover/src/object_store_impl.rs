@@ -32,6 +32,7 @@ use crate::events::Operation;
 use crate::health::HealthState;
 use crate::journal::index::Dirt;
 use crate::observe::span;
+use crate::read::KeyLock;
 use crate::write::put::strip;
 
 /// Gaps up to this size between ranges are read rather than asked for separately: 1 MiB, as in `object_store`.
@@ -102,9 +103,9 @@ impl ObjectStore for Failover {
         let span = span(operation, Some(location));
         // Nobody listens to most programs: a future that is wrapped in a span is copied into that.
         let served = if span.is_none() {
-            engine.get_raw(location, options).await?
+            engine.get_raw(location, options, KeyLock::NotOurs).await?
         } else {
-            engine.get_raw(location, options).instrument(span).boxed().await?
+            engine.get_raw(location, options, KeyLock::NotOurs).instrument(span).boxed().await?
         };
         engine.read_through(location, served.missed);
         let backend = &engine.backends[served.at];

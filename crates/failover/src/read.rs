@@ -57,6 +57,13 @@ const SOONEST_HEDGE: Duration = Duration::from_millis(5);
 /// A rescue waits for so many times the 99th percentile.
 const RESCUE_FACTOR: u32 = 4;
 
+/// Whether the reader holds the lock of its key: whoever does cannot wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyLock {
+    Ours,
+    NotOurs,
+}
+
 /// Whom a read may ask.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
@@ -144,6 +151,7 @@ impl Engine {
         &self,
         key: &Path,
         options: GetOptions,
+        lock: KeyLock,
     ) -> Result<Served<GetResult>> {
         let began = Instant::now();
         let (operation, kind) = kind_of(&options);
@@ -175,7 +183,7 @@ impl Engine {
         match self.read(operation, kind, Some(key), choice, &call).await {
             Err(error) if is_stale(&error) => {
                 // A write of the key that is under way here may explain what nobody else can place.
-                let writing = self.locks.is_held(key);
+                let writing = lock == KeyLock::NotOurs && self.locks.is_held(key);
                 match self.latest_of_all(key).boxed().await {
                     Some(holders) if holders.is_empty() => Err(Error::NotFound {
                         path: key.to_string(),
@@ -615,7 +623,7 @@ impl Race<'_> {
                 believed
             }
             // What a backend that lags says about conditions is worth nothing.
-            Class::Answer if lap.standing == Standing::Behind && !self.may_serve_stale() => {
+            Class::Answer if self.is_behind(lap.at) && !self.may_serve_stale() => {
                 self.stale = true;
                 self.failures.push((lap.at, error));
                 None
@@ -652,10 +660,8 @@ impl Race<'_> {
         result: T,
         older: &mut Option<Served<T>>,
     ) -> Option<Result<Served<T>>> {
-        let dirty = self
-            .dirt
-            .as_ref()
-            .is_some_and(|dirt| dirt.behind.has(lap.at) || self.is_older(dirt, tag));
+        let older_than_known = |dirt: &Dirt| self.is_older(dirt, tag);
+        let dirty = self.is_behind(lap.at) || self.dirt.as_ref().is_some_and(older_than_known);
         let served = Served { at: lap.at, result, missed: self.missed };
         if !dirty || self.choice.trusted || self.is_latest(tag) {
             return Some(Ok(served));
@@ -729,11 +735,16 @@ impl Race<'_> {
         if believed {
             return Some(Err(error));
         }
-        if lap.standing == Standing::Behind {
+        if self.is_behind(lap.at) {
             self.stale = true;
         }
         self.failures.push((lap.at, error));
         None
+    }
+
+    /// Whether a backend may lack an acknowledged write, whatever else is known of it.
+    fn is_behind(&self, at: usize) -> bool {
+        self.dirt.as_ref().is_some_and(|dirt| dirt.behind.has(at))
     }
 
     fn relabel(&self, at: usize, error: Error) -> Error {

@@ -13,6 +13,7 @@ mod killed;
 mod lab;
 mod late_listing;
 mod listing;
+mod meanwhile;
 mod patience;
 mod presence;
 mod presigned;

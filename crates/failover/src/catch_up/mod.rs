@@ -65,6 +65,8 @@ pub(crate) struct Reconciled {
     still: bool,
     /// Markers of other processes whose write was seen to have landed, so that it is over.
     landed: BTreeSet<Path>,
+    /// What was brought where nothing was, until the next look has seen its sources again.
+    created: Vec<Created>,
     pub(crate) bytes: u64,
     pub(crate) removed: u64,
     pub(crate) left: u64,
@@ -80,6 +82,18 @@ impl Reconciled {
     pub(crate) fn exists_at(&self, at: usize) -> Option<bool> {
         self.is_level(at).then_some(self.exists)
     }
+}
+
+/// A version that was brought to a backend which had nothing.
+#[derive(Debug)]
+struct Created {
+    source: usize,
+    target: usize,
+    tag: Option<VersionTag>,
+    /// The order of what was brought; without a stamp, when its provider says that it was written.
+    stamp: Stamp,
+    /// It has no clear answer: it may land later.
+    open: bool,
 }
 
 /// An observed object.
@@ -122,7 +136,7 @@ impl Engine {
             }
             let returns = self.index.returns();
             let known = self.index.of(key);
-            if known.is_empty() && basis == Basis::Marked {
+            if known.is_empty() && basis == Basis::Marked && done.created.is_empty() {
                 break;
             }
             let late = || self.is_late(key, urgency, began);
@@ -131,7 +145,7 @@ impl Engine {
                     if !done.level.is_empty() {
                         self.patience.taken(key);
                     }
-                    self.index.leveled(key, done.level, returns);
+                    self.index.leveled(key, &known, done.level, returns);
                     self.clear(&known, &mut done, &late).await;
                     if self.index.dirt(key).is_none() {
                         self.still.forget(key);
@@ -150,8 +164,51 @@ impl Engine {
                 }
             }
         }
+        if !done.created.is_empty()
+            && let Some(seen) = self.look_in_time(key, urgency).await
+        {
+            self.bury_created(key, &seen, &mut done).await;
+        }
         done.left = u64::try_from(self.index.of(key).len()).unwrap_or(u64::MAX);
         done
+    }
+
+    /// A source that is gone when its version has landed elsewhere, or may do so, was deleted meanwhile, by somebody who found
+    /// nothing at the target yet: that version is not to come back. A marker says so, and catch-up does the rest. Whether
+    /// there was such a version.
+    async fn bury_created(
+        self: &Arc<Self>,
+        key: &Path,
+        seen: &[(usize, Seen)],
+        done: &mut Reconciled,
+    ) -> bool {
+        let found = |at: usize| seen.iter().find(|(seen, _)| *seen == at).map(|(_, seen)| seen);
+        let until = Instant::now() + self.settings.attempt_deadline;
+        let mut buried = false;
+        for Created { source, target, tag, stamp, open } in std::mem::take(&mut done.created) {
+            let landed = match found(target).and_then(Option::as_ref) {
+                Some((_, there)) => *there == tag,
+                None => open,
+            };
+            if !landed || !found(source).is_some_and(Option::is_none) {
+                continue;
+            }
+            let mark = Mark {
+                key,
+                delete: true,
+                // Right after that version, and before whatever is written since.
+                stamp: stamp.next(),
+                version: None,
+                after: None,
+                ambiguous: true,
+                acknowledged: false,
+                confirmed: false,
+                size: None,
+            };
+            self.leave_marker(&mark, target, until).await;
+            buried = true;
+        }
+        buried
     }
 
     /// Whether a key is let go of: writers of it wait for a slow backend no longer than for one that is asked.
@@ -174,6 +231,9 @@ impl Engine {
         late: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
         let Some(seen) = self.look_in_time(key, urgency).await else { return Ok(true) };
+        if self.bury_created(key, &seen, done).await {
+            return Ok(false);
+        }
         let states = self.states_of(&seen);
         // While nobody answers who has the newest write, what the others have decides nothing.
         let newest = newest_acknowledged(known);
@@ -238,9 +298,9 @@ impl Engine {
             let all: Mask = states.iter().map(|state| state.at).collect();
             done.level = all.without(later);
             done.exists = settlement.winner.is_some();
-            let landed = known.iter().filter(|known| has_landed(key, known, &states));
-            done.landed = landed.map(|known| known.path.clone()).collect();
             done.still = self.stands_still(since);
+            let landed = known.iter().filter(|known| has_landed(key, known, &states, done.still));
+            done.landed = landed.map(|known| known.path.clone()).collect();
             return Ok(true);
         }
         if settlement.winner.is_none() && !self.announce_delete(key, &settlement, known).await {
@@ -257,8 +317,17 @@ impl Engine {
                 watched(self.apply(key, &settlement, *target, before, &seen, done).boxed()).await;
             let unknown =
                 |error| self.backends[*target].store.classify(error).effect == Effect::Unknown;
-            if open || applied.as_ref().is_err_and(unknown) {
+            let open = open || applied.as_ref().is_err_and(unknown);
+            if open {
                 self.doubt(key, *target, &settlement, &seen, known);
+            }
+            if let (None, Some(source)) = (before, settlement.winner)
+                && let Some((_, Some((meta, _)))) = seen.iter().find(|(at, _)| *at == source)
+            {
+                let (target, (tag, order)) = (*target, self.order_of(key, source, &seen, known));
+                let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
+                let stamp = order.unwrap_or(Stamp::new(written << 16, 0));
+                done.created.push(Created { source, target, tag, stamp, open });
             }
             if let Err(error) = applied {
                 if !self.is_refusal(&error) {
@@ -313,8 +382,16 @@ impl Engine {
 
     /// Whether every live process knows of a marker by now, so that its writes leave markers too.
     fn has_been_heard(&self, known: &Known) -> bool {
-        self.clock.age(known.marker.stamp) >= self.joined() + CLOCK_MARGIN
-            || known.added.elapsed() >= self.joined()
+        self.is_older_than(known, self.joined())
+    }
+
+    /// Whether a marker was written so long ago: by our own clock of the time since we know of it, or by the wall clocks with
+    /// what they may be apart. What nobody acknowledged may be about an older version, that catch-up brought: its stamp does
+    /// not say when that was.
+    fn is_older_than(&self, known: &Known, age: Duration) -> bool {
+        let dated = known.marker.acknowledged;
+        known.added.elapsed() >= age
+            || (dated && self.clock.age(known.marker.stamp) >= age + CLOCK_MARGIN)
     }
 
     /// Whether somebody may be doing already, without a condition, what markers of a key ask for, and what takes so long: who
@@ -399,6 +476,22 @@ impl Engine {
         Ok(true)
     }
 
+    /// The stamp of the version that a backend was seen to hold, and that of the write that put it there.
+    fn order_of(
+        &self,
+        key: &Path,
+        at: usize,
+        seen: &[(usize, Seen)],
+        known: &[Known],
+    ) -> (Option<VersionTag>, Option<Stamp>) {
+        let object = seen.iter().find(|(seen, _)| *seen == at).and_then(|(_, seen)| seen.as_ref());
+        let Some(tag) = object.and_then(|(_, tag)| *tag) else { return (None, None) };
+        let put = known.iter().filter(|known| !known.marker.delete);
+        let marked = put.filter(|known| known.marker.version_stamp() == tag.stamp);
+        let own = tag.belongs_to(key).then_some(tag.stamp);
+        (Some(tag), own.into_iter().chain(marked.map(|known| known.marker.stamp)).max())
+    }
+
     /// A write of catch-up itself may still land: a marker says so until it cannot any more, because the markers
     /// that made us write may be removed by others before that.
     fn doubt(
@@ -410,17 +503,12 @@ impl Engine {
         known: &[Known],
     ) {
         let winner = settlement.winner;
-        let object = winner
-            .and_then(|winner| seen.iter().find(|(at, _)| *at == winner))
-            .and_then(|(_, seen)| seen.as_ref());
-        let (tag, size) = (object.and_then(|(_, tag)| *tag), object.map(|(meta, _)| meta.size));
-        let brought = |known: &&Known| {
-            !known.marker.delete && tag.is_some_and(|tag| known.marker.version_stamp() == tag.stamp)
-        };
-        let own = tag.filter(|tag| tag.belongs_to(key)).map(|tag| tag.stamp);
-        let marked = known.iter().filter(brought).map(|known| known.marker.stamp).max();
+        let object = |at: usize| seen.iter().find(|(seen, _)| *seen == at)?.1.as_ref();
+        let size = winner.and_then(object).map(|(meta, _)| meta.size);
+        let (tag, order) =
+            winner.map_or((None, None), |winner| self.order_of(key, winner, seen, known));
         // Never a newer one than that of what is under way: it would win over what is written meanwhile.
-        let stamp = settlement.deleted.or(own.max(marked)).unwrap_or_else(|| self.stamp(key));
+        let stamp = settlement.deleted.or(order).unwrap_or_else(|| self.stamp(key));
         let mark = Mark {
             key,
             delete: winner.is_none(),
@@ -596,6 +684,11 @@ impl Engine {
             let landed = done.landed.contains(&known.path) && self.is_guarded(known);
             let over =
                 landed || (self.is_over(known) && (done.still || !self.needs_stillness(known)));
+            if level && needed && known.keeping == Keeping::Private {
+                // Others have it by now, and the older marker that needs this one may be theirs to read.
+                let homes = done.level.without(Mask::only(target));
+                self.keep_at(known, homes).await;
+            }
             if level
                 && seen
                 && told
@@ -624,11 +717,13 @@ impl Engine {
         self.index.view(&known.first()?.marker.key, oldest)?
     }
 
-    /// Whether another process, which read an own marker, may still have something on its way that no condition stops: an
-    /// unconditional put, or a create where the key is deleted by now. It leaves a marker of its own if that does not
-    /// end in time; ours stays for as long as that takes to be heard of.
+    /// Whether another process, which read a marker, may still have something on its way that no condition stops: an
+    /// unconditional put of what an own marker speaks of, or a create where the key is deleted by now. It leaves a marker of
+    /// its own if that does not end in time; this one stays for as long as that takes to be heard of.
     pub(crate) fn needs_stillness(&self, known: &Known) -> bool {
-        known.origin == Origin::Ended && !self.is_guarded(known)
+        let put = !known.marker.delete;
+        (known.origin == Origin::Ended && !self.is_guarded(known))
+            || (put && self.still.is_absent(&known.marker.key))
     }
 
     /// Whether what catch-up sends to the marked target bears a condition that the target enforces. Uploads in parts bear
@@ -641,9 +736,7 @@ impl Engine {
 
     /// Whether no request of the marked write can still land.
     pub(crate) fn is_over(&self, known: &Known) -> bool {
-        // Our own clock of the time since we know of it, or the wall clocks with what they may be apart.
-        let quarantined = known.added.elapsed() < self.settings.quarantine
-            && self.clock.age(known.marker.stamp) < self.settings.quarantine + CLOCK_MARGIN;
+        let quarantined = !self.is_older_than(known, self.settings.quarantine);
         match known.origin {
             Origin::Running => false,
             Origin::Ended => !known.marker.ambiguous || known.landed || !quarantined,
@@ -761,16 +854,17 @@ fn shown(key: &Path) -> String {
 }
 
 /// Whether a marker that another process wrote beside its data speaks of a write that has landed. Its target was never
-/// sent anything, and its keeper holds that version or a later one: nothing of it is on its way any more. A delete that
-/// has landed looks like one that has not.
-fn has_landed(key: &Path, known: &Known, states: &[State<'_>]) -> bool {
+/// sent anything, and its keeper holds that version: nothing of it is on its way any more. A later version says so only
+/// when it has been `still` there for longer than a write takes: the marked one may be about to land on top of it. A
+/// delete that has landed looks like one that has not.
+fn has_landed(key: &Path, known: &Known, states: &[State<'_>], still: bool) -> bool {
     let Known { marker, homes, origin, .. } = known;
     let candidate = *origin == Origin::Foreign && !marker.ambiguous && !marker.delete;
     candidate
         && states.iter().filter(|state| homes.has(state.at)).any(|state| {
             let tag = state.seen.and_then(|(_, tag)| *tag);
             tag.is_some_and(|tag| {
-                (tag.belongs_to(key) && tag.stamp >= marker.stamp)
+                (still && tag.belongs_to(key) && tag.stamp >= marker.stamp)
                     || tag.stamp == marker.version_stamp()
             })
         })

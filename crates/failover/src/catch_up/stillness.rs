@@ -53,6 +53,13 @@ impl Stillness {
         self.keys().get(key).map(|(since, _)| *since)
     }
 
+    /// Whether no backend had anything at the last look.
+    pub(crate) fn is_absent(&self, key: &Path) -> bool {
+        let nothing =
+            |(_, (seen, _)): &(Instant, Look)| seen.iter().all(|(_, print)| print.is_none());
+        self.keys().get(key).is_some_and(nothing)
+    }
+
     /// Nothing has to be known of the key any more.
     pub(crate) fn forget(&self, key: &Path) {
         self.keys().remove(key);

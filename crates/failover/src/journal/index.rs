@@ -112,6 +112,10 @@ impl Index {
         let mut keys = self.write();
         let entry = keys.entry(known.marker.key.clone()).or_default();
         if let Some(same) = entry.iter_mut().find(|same| same.path == known.path) {
+            // Nobody else could hear of it before; and a listing that began before may have missed it.
+            if same.homes.is_empty() {
+                same.added = known.added;
+            }
             same.homes |= known.homes;
             if known.keeping == Keeping::Homes {
                 same.keeping = Keeping::Homes;
@@ -197,16 +201,18 @@ impl Index {
         self.returns.load(Ordering::Acquire)
     }
 
-    /// Catch-up, which began when there had been so many `returns`, found these backends level. One that has come back
-    /// since then was not looked at.
-    pub(crate) fn leveled(&self, key: &Path, level: Mask, returns: u64) {
+    /// Catch-up, which began when there had been so many `returns` and those markers were known, found these backends level.
+    /// One that has come back since then was not looked at, nor what a later marker speaks of.
+    pub(crate) fn leveled(&self, key: &Path, looked: &[Known], level: Mask, returns: u64) {
         let mut keys = self.write();
         if self.returns() != returns {
             return;
         }
         if let Some(entry) = keys.get_mut(key) {
             for known in entry.iter_mut() {
-                known.leveled = known.target.is_none_or(|target| level.has(target));
+                if looked.iter().any(|looked| looked.path == known.path) {
+                    known.leveled = known.target.is_none_or(|target| level.has(target));
+                }
             }
         }
     }
@@ -379,5 +385,54 @@ impl Dirt {
             }
         }
         dirt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A listing that began before a marker was made durable there has not seen it.
+    #[tokio::test(start_paused = true)]
+    async fn marker_that_becomes_durable_during_a_listing_stays_known() {
+        let (index, key) = (Index::default(), Path::from("k"));
+        let marker = Marker {
+            target: "b0".into(),
+            key: key.clone(),
+            delete: false,
+            stamp: Stamp::new(1, 1),
+            version: None,
+            after: None,
+            ambiguous: true,
+            acknowledged: true,
+            confirmed: false,
+            size: None,
+            nonce: 1,
+        };
+        let known = |homes, keeping| Known {
+            path: marker.path(),
+            marker: Arc::new(marker.clone()),
+            target: Some(0),
+            homes,
+            origin: Origin::Ended,
+            landed: false,
+            leveled: false,
+            outlived: None,
+            keeping,
+            added: Instant::now(),
+        };
+        index.add(known(Mask::NONE, Keeping::Memory));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        index.add(known(Mask::only(1), Keeping::Homes));
+        assert!(index.reconcile_home(1, began, &|_| false).is_empty());
+        assert!(index.has(&key, &marker.path()));
+        // The next one has.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(index.reconcile_home(1, Instant::now(), &|_| false).len(), 1);
+        assert!(index.is_empty());
     }
 }

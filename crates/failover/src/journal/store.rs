@@ -52,8 +52,9 @@ impl LateMarkers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sent(&self, marker: &Path, home: usize) {
-        self.markers().insert((marker.clone(), home), Instant::now());
+    /// Whether an earlier request may land as well.
+    fn sent(&self, marker: &Path, home: usize) -> bool {
+        self.markers().insert((marker.clone(), home), Instant::now()).is_some()
     }
 
     /// No request of it can land any more, or it is not for us to say that nothing needs it.
@@ -178,9 +179,9 @@ impl Engine {
     /// it is an acknowledgement.
     pub(crate) async fn write_marker(&self, draft: &Draft, home: usize, until: Instant) -> Kept {
         // Until it is known how that ended, even if nobody waits for it any more.
-        self.late_markers.sent(&draft.path, home);
+        let sent_before = self.late_markers.sent(&draft.path, home);
         let (kept, may_land) = self.send_marker(draft, home, until).await;
-        if !may_land {
+        if !may_land && !sent_before {
             self.late_markers.forget(&draft.path, home);
         }
         kept
@@ -239,8 +240,20 @@ impl Engine {
     }
 
     /// Makes a marker durable wherever one can be kept, and enters it.
-    pub(crate) async fn keep(&self, mut draft: Draft, origin: Origin, until: Instant) {
+    pub(crate) async fn keep(&self, draft: Draft, origin: Origin, until: Instant) {
         let homes = self.in_use().without(Mask::only(draft.target));
+        self.keep_among(homes, draft, origin, until).await;
+    }
+
+    /// Makes a known marker durable at these homes, which hold its write.
+    pub(crate) async fn keep_at(&self, known: &Known, homes: Mask) {
+        let until = Instant::now() + self.settings.attempt_deadline;
+        if let Some(draft) = Draft::of(known) {
+            self.keep_among(homes, draft, known.origin, until).await;
+        }
+    }
+
+    async fn keep_among(&self, homes: Mask, mut draft: Draft, origin: Origin, until: Instant) {
         let writes = homes.iter().map(|home| self.write_marker(&draft, home, until));
         let kept = futures::future::join_all(writes).await;
         let kept = homes.iter().zip(kept).filter(|(_, kept)| *kept == Kept::Yes);

@@ -46,7 +46,7 @@ impl Engine {
         // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.
         let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
         let ends = self.bound_of(&write).min(Instant::now() + most);
-        let (at, result) = loop {
+        let (at, result, replaces) = loop {
             let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
             let exists = match (exists, &mode) {
                 (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
@@ -58,16 +58,17 @@ impl Engine {
                 return Err(Error::AlreadyExists { path: write.key.to_string(), source });
             }
             let mode = self.own_condition(at, &write.key, mode.clone(), ends).await?;
-            if matches!(mode, PutMode::Update(_)) {
-                self.rise_above(at, &mut write, &mut body).await;
-            }
+            let replaces = match mode {
+                PutMode::Update(_) => self.rise_above(at, &mut write, &mut body).await,
+                _ => None,
+            };
             match self.decide(at, &write, &body, &mode, ends).await {
                 Ok((result, may_land)) => {
                     // An earlier attempt of ours may still land, over whatever comes after this.
                     if may_land {
                         write.may_land.set(at);
                     }
-                    break (at, result);
+                    break (at, result, replaces);
                 }
                 Err(error) if self.may_pass_on(at, passed, &error) => passed.set(at),
                 Err(error) => {
@@ -88,7 +89,7 @@ impl Engine {
         write.decided = vec![(at, result)];
         let (key, tag) = (write.key.clone(), tag_of(&body));
         let store = Arc::clone(&self.backends[at].store);
-        let decider = Decider { store, patience: self.marker_patience() };
+        let decider = Decider { store, patience: self.marker_patience(), replaces };
         write.send = Arc::new(move |_, store| {
             bring(store, decider.clone(), key.clone(), body.clone(), tag).boxed()
         });
@@ -213,6 +214,10 @@ impl Engine {
             if let Some(exists) = self.current(at, key).await {
                 return Ok(Some(exists));
             }
+            // A look at a silent backend takes its time, and those who wait for the key want to go on elsewhere.
+            if Instant::now() >= until {
+                return Ok(None);
+            }
             // What goes part by part takes longer than anybody waits here.
             if self.is_large(key) {
                 self.work.notify_one();
@@ -237,18 +242,20 @@ impl Engine {
         }
     }
 
-    /// A new version's stamp must be above that of the one it replaces, whoever wrote that.
-    async fn rise_above(&self, at: usize, write: &mut Write, body: &mut Body) {
+    /// A new version's stamp must be above that of the one it replaces, whoever wrote that. The size of that one, if it has
+    /// no stamp.
+    async fn rise_above(&self, at: usize, write: &mut Write, body: &mut Body) -> Option<u64> {
         let head = head(&*self.backends[at].store, &write.key);
         let until = Instant::now() + self.settings.attempt_deadline;
-        if let Ok(Ok(Some((_, Some(tag))))) = timeout_at(until, head).await
-            && tag.belongs_to(&write.key)
-        {
+        let Ok(Ok(Some((meta, tag)))) = timeout_at(until, head).await else { return None };
+        let Some(tag) = tag else { return Some(meta.size) };
+        if tag.belongs_to(&write.key) {
             self.follow(&write.key, tag.stamp);
             (write.stamp, write.after) = self.stamp_after_known(&write.key);
             let checksum = tag_of(body).and_then(|tag| tag.checksum);
             VersionTag::new(write.stamp, &write.key, checksum).write(&mut body.options.attributes);
         }
+        None
     }
 
     /// Has the condition decided. An answer that was lost is found again by the stamp. Also says whether an attempt
@@ -410,6 +417,8 @@ pub(crate) async fn head(
 struct Decider {
     store: Arc<dyn BlobStore>,
     patience: Duration,
+    /// Size of what it held before, if that had no stamp: a replica's copy of it has none either.
+    replaces: Option<u64>,
 }
 
 impl Decider {
@@ -445,7 +454,10 @@ async fn bring(
                 return Ok(result_of(meta));
             }
             // Somebody else's, written at the same time: catch-up keeps it before it brings this one here.
-            Some((meta, None)) if tag.is_some_and(|tag| may_follow(&meta, tag.stamp)) => {
+            Some((meta, None))
+                if decider.replaces != Some(meta.size)
+                    && tag.is_some_and(|tag| may_follow(&meta, tag.stamp)) =>
+            {
                 return Err(NotHere::Place.into_error());
             }
             _ if !conditions => PutMode::Overwrite,

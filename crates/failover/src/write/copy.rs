@@ -20,6 +20,7 @@ use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
+use crate::read::KeyLock;
 
 /// Objects up to this size are copied through memory: the copy gets a stamp of its own, which orders it among all
 /// versions of its key wherever it is seen. A server-side copy carries its source's stamp; only its marker orders it.
@@ -48,7 +49,7 @@ impl Engine {
         until: Instant,
     ) -> Result<()> {
         let head = GetOptions { head: true, ..GetOptions::default() };
-        let source = self.get_raw(&from, head).await?;
+        let source = self.get_raw(&from, head, KeyLock::Ours).await?;
         let tag = VersionTag::of(&source.result.attributes);
         match (options.mode, tag) {
             _ if from == to => match options.mode {
@@ -158,7 +159,7 @@ impl Engine {
         mode: PutMode,
         until: Instant,
     ) -> Result<()> {
-        let read = self.get_raw(&from, GetOptions::default()).await?;
+        let read = self.get_raw(&from, GetOptions::default(), KeyLock::Ours).await?;
         let mut result = read.result;
         let size = result.meta.size;
         // A condition needs one put.

@@ -33,6 +33,7 @@ use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
 use crate::flag::Flag;
 use crate::health::Evidence;
+use crate::journal::Marker;
 use crate::journal::index::{Keeping, Origin};
 use crate::journal::store::{Draft, Kept, Mark};
 use crate::observe::BACKEND;
@@ -243,7 +244,8 @@ impl Engine {
         };
         self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), relief).await;
         // They were left out because an earlier write of the key is on its way there; now they are needed.
-        if tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty() {
+        let few = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
+        if few && Instant::now() < until {
             let spare = self.spare(&write, homes, until).await;
             if !spare.is_empty() {
                 send |= spare;
@@ -729,7 +731,7 @@ impl Engine {
     }
 
     /// Removes a marker that was written beside data which came to nothing. False if it may be there all the same: then
-    /// it is known, and catch-up clears it.
+    /// it is known, as one of a write that was not acknowledged, and catch-up clears it.
     async fn take_back(&self, draft: &Draft) -> bool {
         let mut known = draft.known(Origin::Ended);
         known.homes |= draft.doubtful;
@@ -737,7 +739,8 @@ impl Engine {
             return true;
         }
         if !draft.homes.is_empty() {
-            self.enter(draft, Origin::Ended);
+            let marker = Marker { acknowledged: false, ..Marker::clone(&draft.marker) };
+            self.enter(&Draft { marker: Arc::new(marker), ..draft.clone() }, Origin::Ended);
         }
         false
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use object_store::path::Path;
 
-use super::content::value_of;
+use super::content::{EARLIER, value_of};
 use super::history::{Action, Outcome, Record, Refusal, Value};
 use super::run::TRAVEL;
 use super::world::{World, is_shared, own_folder};
@@ -131,6 +131,9 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
         let fine = plan.episodes.is_empty() && plan.backends.iter().all(|one| one.slower == 1);
         return fine.then(|| "failed in fine weather".to_owned());
     }
+    if reads && !plan.episodes.is_empty() && reads_unstamped(world, record) {
+        return None;
+    }
     if reads && let Some(backend) = could_serve(world, record, fine) {
         return Some(format!("a read failed although backend {backend} was fine and has it"));
     }
@@ -170,6 +173,18 @@ fn check_availability(world: &World, record: &Record) -> Option<String> {
     let served: Vec<usize> = backends.filter(|backend| fine(*backend)).collect();
     (served.len() >= plan.variant.copies)
         .then(|| format!("a write failed although the backends {served:?} were fine"))
+}
+
+/// Whether it reads a body that was there before a backend joined: it bears no stamp, and where it breaks off nobody can
+/// prove to have the same version.
+fn reads_unstamped(world: &World, record: &Record) -> bool {
+    let Some(key) = read_key(&record.action) else { return false };
+    let state = world.state();
+    let client = state.clients.get(&(record.process, record.client));
+    let known = client.and_then(|client| client.model.key(key));
+    let earlier = |value: &Option<Value>| value.is_some_and(|value| value >= EARLIER);
+    !matches!(record.action, Action::Head(_))
+        && known.is_some_and(|known| known.expected().0.iter().any(earlier))
 }
 
 /// A backend that has been fine and holds the newest version of a key with one writer. Who has not had the time to read

@@ -100,6 +100,7 @@
 //! - **A read that may be stale** ([`Variant::stale`]) may see anything that its key ever held, or that it was not there yet,
 //!   while some backend is away from its process or has been within [`Profile::grace`]. What is copied then is as old.
 //! - **What was there before a backend joined**, and nobody wrote since, need not come to it by catching up, only by mending.
+//!   It bears no stamp: a body of it that breaks off does not go on elsewhere.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
 //! - **Conditional operations** may be refused whenever a backend has ever been unwell, or others write the key at the
 //!   same time, for themselves or because they catch up. They may never succeed falsely.
