@@ -320,3 +320,27 @@ async fn older_version_that_lands_late_is_not_taken_for_the_latest_by_others() {
     }
     lab.expect_everywhere(&[&other, &third], &key(), Some("v2")).await;
 }
+
+/// Simulation seed 53008771: an earlier delete lands late at the source of what is being brought.
+#[tokio::test(start_paused = true)]
+async fn late_delete_at_the_source_of_a_copy_does_not_bury_the_copy() {
+    let mut lab = Lab::new(2);
+    lab.settings.attempt_deadline = lab.settings.quarantine / 2;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    let late = Strike::FailLate(Failure::Reset, lab.settings.attempt_deadline);
+    process.strike(1, &[Operation::Delete], &key(), late);
+    process.delete(&key()).await.unwrap().unwrap();
+    process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Refused));
+    let gate = Gate::new();
+    let held = Rule::new(Strike::Hold(gate.clone())).on(&[Operation::Create]);
+    process.ways[0].add(held.key(key().as_ref()).times(1));
+    process.must_put(&key(), "v2").await;
+    let reached = timeout(lab.settings.quarantine, gate.reached()).await;
+    reached.expect("it is brought to b0");
+    assert_eq!(lab.at(1, &key()).as_deref(), Some("v2"));
+    wait_until(|| lab.at(1, &key()).is_none()).await;
+    gate.open();
+    come_to_rest().await;
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}

@@ -96,6 +96,22 @@ struct Created {
     open: bool,
 }
 
+impl Created {
+    fn of(
+        key: &Path,
+        (source, target): (usize, usize),
+        seen: &[(usize, Seen)],
+        known: &[Known],
+        open: bool,
+    ) -> Option<Self> {
+        let (meta, _) = seen_at(seen, source)?;
+        let (tag, order) = order_of(key, source, seen, known);
+        let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
+        let stamp = order.unwrap_or(Stamp::new(written << 16, 0));
+        Some(Self { source, target, tag, stamp, open })
+    }
+}
+
 /// An observed object.
 pub(crate) type Seen = Option<(ObjectMeta, Option<VersionTag>)>;
 
@@ -173,31 +189,26 @@ impl Engine {
         done
     }
 
-    /// A source that is gone when its version has landed elsewhere, or may do so, was deleted meanwhile, by somebody who found
-    /// nothing at the target yet: that version is not to come back. A marker says so, and catch-up does the rest. Whether
-    /// there was such a version.
+    /// A version whose source is gone when it has landed elsewhere, or may do so, was deleted meanwhile, by somebody who
+    /// found nothing at the target yet: it is not to come back. A marker says so, and catch-up does the rest. Whether there
+    /// was such a version.
     async fn bury_created(
         self: &Arc<Self>,
         key: &Path,
         seen: &[(usize, Seen)],
         done: &mut Reconciled,
     ) -> bool {
-        let found = |at: usize| seen.iter().find(|(seen, _)| *seen == at).map(|(_, seen)| seen);
         let until = Instant::now() + self.settings.attempt_deadline;
         let mut buried = false;
-        for Created { source, target, tag, stamp, open } in std::mem::take(&mut done.created) {
-            let landed = match found(target).and_then(Option::as_ref) {
-                Some((_, there)) => *there == tag,
-                None => open,
-            };
-            if !landed || !found(source).is_some_and(Option::is_none) {
+        for created in std::mem::take(&mut done.created) {
+            if !self.is_deleted_since(key, &created, seen) {
                 continue;
             }
             let mark = Mark {
                 key,
                 delete: true,
                 // Right after that version, and before whatever is written since.
-                stamp: stamp.next(),
+                stamp: created.stamp.next(),
                 version: None,
                 after: None,
                 ambiguous: true,
@@ -205,10 +216,26 @@ impl Engine {
                 confirmed: false,
                 size: None,
             };
-            self.leave_marker(&mark, target, until).await;
+            self.leave_marker(&mark, created.target, until).await;
             buried = true;
         }
         buried
+    }
+
+    /// Whether nobody has a version any more but the backend that it was brought to, or where it may land. Not if a delete that
+    /// came before it may have landed at its source late: that explains it.
+    fn is_deleted_since(&self, key: &Path, created: &Created, seen: &[(usize, Seen)]) -> bool {
+        let others = seen.iter().filter(|(at, _)| *at != created.target);
+        let gone = seen.len() == self.backends.len() && { others }.all(|(_, seen)| seen.is_none());
+        let landed = match seen_at(seen, created.target) {
+            Some((_, there)) => *there == created.tag,
+            None => created.open,
+        };
+        let late = |known: &Known| {
+            known.target == Some(created.source) && known.marker.delete && known.marker.ambiguous
+        };
+        let explained = self.index.view(key, |known| known.iter().any(late)) == Some(true);
+        gone && landed && !explained
     }
 
     /// Whether a key is let go of: writers of it wait for a slow backend no longer than for one that is asked.
@@ -278,10 +305,8 @@ impl Engine {
             settlement.conflicts.retain(|loser| *loser == at);
         }
         // Due is a key as soon as one of its markers is; a backend without conditions has to wait for its own.
-        let brought = settlement.winner.and_then(|winner| {
-            let (_, seen) = seen.iter().find(|(at, _)| *at == winner)?;
-            seen.as_ref().map(|(meta, _)| meta.size)
-        });
+        let brought =
+            settlement.winner.and_then(|winner| seen_at(&seen, winner).map(|(meta, _)| meta.size));
         if let Some(size) = brought {
             let early = |at: &usize| self.is_early(*at, size, known);
             let early: Mask = settlement.lagging.iter().copied().filter(early).collect();
@@ -311,8 +336,7 @@ impl Engine {
             if late() {
                 return Ok(false);
             }
-            let before =
-                seen.iter().find(|(at, _)| at == target).and_then(|(_, seen)| seen.as_ref());
+            let before = seen_at(&seen, *target);
             let (applied, open) =
                 watched(self.apply(key, &settlement, *target, before, &seen, done).boxed()).await;
             let unknown =
@@ -321,13 +345,8 @@ impl Engine {
             if open {
                 self.doubt(key, *target, &settlement, &seen, known);
             }
-            if let (None, Some(source)) = (before, settlement.winner)
-                && let Some((_, Some((meta, _)))) = seen.iter().find(|(at, _)| *at == source)
-            {
-                let (target, (tag, order)) = (*target, self.order_of(key, source, &seen, known));
-                let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
-                let stamp = order.unwrap_or(Stamp::new(written << 16, 0));
-                done.created.push(Created { source, target, tag, stamp, open });
+            if let (None, Some(source)) = (before, settlement.winner) {
+                done.created.extend(Created::of(key, (source, *target), &seen, known, open));
             }
             if let Err(error) = applied {
                 if !self.is_refusal(&error) {
@@ -453,10 +472,7 @@ impl Engine {
         seen: &[(usize, Seen)],
         late: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
-        let unstamped = |at: usize| {
-            let found = seen.iter().find(|(backend, _)| *backend == at);
-            found.and_then(|(_, seen)| seen.as_ref()).filter(|(_, tag)| tag.is_none())
-        };
+        let unstamped = |at: usize| seen_at(seen, at).filter(|(_, tag)| tag.is_none());
         let Some(winner) = settlement.winner else { return Ok(true) };
         let Some((best, _)) = unstamped(winner) else { return Ok(true) };
         for target in settlement.lagging.clone() {
@@ -476,22 +492,6 @@ impl Engine {
         Ok(true)
     }
 
-    /// The stamp of the version that a backend was seen to hold, and that of the write that put it there.
-    fn order_of(
-        &self,
-        key: &Path,
-        at: usize,
-        seen: &[(usize, Seen)],
-        known: &[Known],
-    ) -> (Option<VersionTag>, Option<Stamp>) {
-        let object = seen.iter().find(|(seen, _)| *seen == at).and_then(|(_, seen)| seen.as_ref());
-        let Some(tag) = object.and_then(|(_, tag)| *tag) else { return (None, None) };
-        let put = known.iter().filter(|known| !known.marker.delete);
-        let marked = put.filter(|known| known.marker.version_stamp() == tag.stamp);
-        let own = tag.belongs_to(key).then_some(tag.stamp);
-        (Some(tag), own.into_iter().chain(marked.map(|known| known.marker.stamp)).max())
-    }
-
     /// A write of catch-up itself may still land: a marker says so until it cannot any more, because the markers
     /// that made us write may be removed by others before that.
     fn doubt(
@@ -503,10 +503,8 @@ impl Engine {
         known: &[Known],
     ) {
         let winner = settlement.winner;
-        let object = |at: usize| seen.iter().find(|(seen, _)| *seen == at)?.1.as_ref();
-        let size = winner.and_then(object).map(|(meta, _)| meta.size);
-        let (tag, order) =
-            winner.map_or((None, None), |winner| self.order_of(key, winner, seen, known));
+        let size = winner.and_then(|at| seen_at(seen, at)).map(|(meta, _)| meta.size);
+        let (tag, order) = winner.map_or((None, None), |winner| order_of(key, winner, seen, known));
         // Never a newer one than that of what is under way: it would win over what is written meanwhile.
         let stamp = settlement.deleted.or(order).unwrap_or_else(|| self.stamp(key));
         let mark = Mark {
@@ -597,9 +595,7 @@ impl Engine {
                 }
             }
             Some(source) => {
-                let meta =
-                    seen.iter().find(|(at, _)| *at == source).and_then(|(_, seen)| seen.as_ref());
-                let Some((meta, _)) = meta else { return Ok(()) };
+                let Some((meta, _)) = seen_at(seen, source) else { return Ok(()) };
                 let mode = match before {
                     None => PutMode::Create,
                     Some((there, _)) => PutMode::Update(UpdateVersion {
@@ -787,9 +783,7 @@ impl Engine {
         seen: &[(usize, Seen)],
         late: &(dyn Fn() -> bool + Sync),
     ) -> Result<()> {
-        let Some((_, Some((meta, tag)))) = seen.iter().find(|(at, _)| *at == loser) else {
-            return Ok(());
-        };
+        let Some((meta, tag)) = seen_at(seen, loser) else { return Ok(()) };
         let kept_at = conflict_path(key, &self.backends[loser].id, meta, *tag);
         let before = self.patience.kept(&kept_at);
         let mut kept = before.unwrap_or(Mask::NONE);
@@ -817,6 +811,25 @@ impl Engine {
         self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
         Ok(())
     }
+}
+
+/// What a backend was seen to hold; none if nothing, or if it did not answer.
+fn seen_at(seen: &[(usize, Seen)], at: usize) -> Option<&(ObjectMeta, Option<VersionTag>)> {
+    seen.iter().find(|(seen, _)| *seen == at).and_then(|(_, seen)| seen.as_ref())
+}
+
+/// The stamp of the version that a backend was seen to hold, and that of the write that put it there.
+fn order_of(
+    key: &Path,
+    at: usize,
+    seen: &[(usize, Seen)],
+    known: &[Known],
+) -> (Option<VersionTag>, Option<Stamp>) {
+    let Some(tag) = seen_at(seen, at).and_then(|(_, tag)| *tag) else { return (None, None) };
+    let put = known.iter().filter(|known| !known.marker.delete);
+    let marked = put.filter(|known| known.marker.version_stamp() == tag.stamp);
+    let own = tag.belongs_to(key).then_some(tag.stamp);
+    (Some(tag), own.into_iter().chain(marked.map(|known| known.marker.stamp)).max())
 }
 
 /// The marker of the newest write that was acknowledged.
