@@ -347,7 +347,7 @@ impl Engine {
             .index
             .dirt(key)
             .and_then(|dirt| dirt.newest)
-            .map(|(order, version, _)| order.max(version));
+            .map(|newest| newest.stamp.max(newest.version_stamp()));
         let floor = ahead.max(marked);
         let stamp = self.clock.tick(floor);
         // Above the clock: the next stamp of this key must be above this one all the same.
@@ -372,7 +372,7 @@ impl Engine {
     /// A stamp, and the newest acknowledged write of the key that is known and comes before it.
     pub(crate) fn stamp_after_known(&self, key: &Path) -> (Stamp, Option<Stamp>) {
         let stamp = self.stamp(key);
-        let newest = self.index.dirt(key).and_then(|dirt| dirt.newest).map(|(newest, ..)| newest);
+        let newest = self.index.dirt(key).and_then(|dirt| dirt.newest).map(|newest| newest.stamp);
         (stamp, newest.filter(|newest| *newest < stamp))
     }
 

@@ -678,11 +678,11 @@ impl Race<'_> {
         self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
     }
 
-    /// What is read of a version that its own writer has deleted since: nothing. A catch-up that did not know of the delete
-    /// yet has brought it back, and will be told.
+    /// What is read of a version that was deleted since, by its own writer or in its knowledge: nothing. A catch-up that did
+    /// not know of the delete yet has brought it back, and will be told.
     fn buried(&self, tag: Option<VersionTag>) -> Option<Error> {
         let dirt = self.dirt.as_ref()?;
-        let (_, _, deleted) = dirt.newest?;
+        let deleted = dirt.newest.as_ref()?.delete;
         (deleted && self.is_older(dirt, tag)).then(|| Error::NotFound {
             path: self.key.cloned().unwrap_or_default().to_string(),
             source: "it is deleted, and this backend has yet to hear of it".into(),
@@ -692,33 +692,32 @@ impl Race<'_> {
     /// Whether a version is older than the newest acknowledged one: a request that had been given up landed on top of
     /// that, at a backend that no marker names.
     fn is_older(&self, dirt: &Dirt, tag: Option<VersionTag>) -> bool {
-        let (Some((order, ..)), Some(tag), Some(key)) = (dirt.newest, tag, self.key) else {
+        let (Some(newest), Some(tag), Some(key)) = (&dirt.newest, tag, self.key) else {
             return false;
         };
-        // Of two processes the stamps tell no order that holds: the later one may have the lower.
-        let certain = tag.stamp.writer() == order.writer();
-        certain && tag.belongs_to(key) && tag.stamp < order && !self.is_latest(Some(tag))
+        // Of two processes the stamps tell no order that holds, unless one knew of the other: the later may have the lower.
+        let certain = tag.stamp.writer() == newest.stamp.writer() || newest.follows(tag.stamp);
+        certain && tag.belongs_to(key) && tag.stamp < newest.stamp && !self.is_latest(Some(tag))
     }
 
     /// Whether a version is the newest acknowledged one, or newer.
     fn is_latest(&self, tag: Option<VersionTag>) -> bool {
-        let newest = self.dirt.as_ref().and_then(|dirt| dirt.newest);
-        let (Some((order, version, deleted)), Some(tag), Some(key)) = (newest, tag, self.key)
-        else {
+        let newest = self.dirt.as_ref().and_then(|dirt| dirt.newest.as_ref());
+        let (Some(newest), Some(tag), Some(key)) = (newest, tag, self.key) else {
             return false;
         };
-        if tag.belongs_to(key) && tag.stamp >= order {
+        if tag.belongs_to(key) && tag.stamp >= newest.stamp {
             return true;
         }
-        !deleted && tag.stamp == version
+        !newest.delete && tag.stamp == newest.version_stamp()
     }
 
     /// Nothing is there: believed from a backend that is complete and clean, or from all of them.
     fn missing<T>(&mut self, lap: Lap, error: Error) -> Option<Result<Served<T>>> {
         let backend = &self.engine.backends[lap.at];
         self.missed.set(lap.at);
-        let deleted =
-            self.dirt.as_ref().and_then(|dirt| dirt.newest).is_some_and(|newest| newest.2);
+        let newest = self.dirt.as_ref().and_then(|dirt| dirt.newest.as_ref());
+        let deleted = newest.is_some_and(|newest| newest.delete);
         let complete = backend.seeded.load(Ordering::Acquire) || deleted;
         let clean = lap.standing == Standing::Clean
             || (deleted && lap.standing != Standing::Ejected)

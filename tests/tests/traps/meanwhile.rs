@@ -6,7 +6,9 @@ use futures::TryStreamExt;
 use lifeboat_failover::Reason;
 use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
+use object_store::{
+    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, reason, wait_until};
@@ -343,4 +345,26 @@ async fn late_delete_at_the_source_of_a_copy_does_not_bury_the_copy() {
     gate.open();
     come_to_rest().await;
     lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+}
+
+/// Simulation seed 54019005: nobody lives who could know of the late request, but the delete was made in knowledge of its version.
+#[tokio::test(start_paused = true)]
+async fn version_that_was_deleted_in_its_knowledge_is_not_read_when_it_lands_late() {
+    let mut lab = Lab::new(2);
+    lab.repeating = true;
+    let writer = lab.process(1);
+    writer.refuse(0);
+    writer.must_put(&Path::from("data/other"), "x").await;
+    let late = Strike::FailLate(Failure::Reset, lab.settings.quarantine / 2);
+    writer.strike(1, Operation::PUTS, &key(), late);
+    writer.must_put(&key(), "v1").await;
+    writer.spawner.crash();
+    let next = lab.process(2);
+    next.store.loaded().await;
+    next.refuse(0);
+    next.delete(&key()).await.unwrap().unwrap();
+    assert_eq!(lab.at(1, &key()), None);
+    wait_until(|| lab.at(1, &key()).is_some()).await;
+    let found = next.get(&key()).await;
+    assert!(matches!(found, Err(Error::NotFound { .. })), "{found:?}");
 }

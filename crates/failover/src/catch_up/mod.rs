@@ -225,8 +225,8 @@ impl Engine {
     /// Whether nobody has a version any more but the backend that it was brought to, or where it may land. Not if a delete that
     /// came before it may have landed at its source late: that explains it.
     fn is_deleted_since(&self, key: &Path, created: &Created, seen: &[(usize, Seen)]) -> bool {
-        let others = seen.iter().filter(|(at, _)| *at != created.target);
-        let gone = seen.len() == self.backends.len() && { others }.all(|(_, seen)| seen.is_none());
+        let elsewhere = |(at, seen): &(usize, Seen)| *at != created.target && seen.is_some();
+        let gone = seen.len() == self.backends.len() && !seen.iter().any(elsewhere);
         let landed = match seen_at(seen, created.target) {
             Some((_, there)) => *there == created.tag,
             None => created.open,

@@ -67,8 +67,8 @@ pub(crate) struct Dirt {
     pub(crate) unsure: Mask,
     /// Backends to which an older write of this process is still under way.
     pub(crate) busy: Mask,
-    /// The newest acknowledged write: its order, the stamp of its version, and whether it is a delete.
-    pub(crate) newest: Option<(Stamp, Stamp, bool)>,
+    /// A marker of the newest acknowledged write.
+    pub(crate) newest: Option<Arc<Marker>>,
 }
 
 /// All known markers.
@@ -166,7 +166,7 @@ impl Index {
     /// Whether the newest acknowledged write of a key that is known by a marker deleted it.
     pub(crate) fn is_deleted(&self, key: &Path) -> bool {
         let newest = self.dirt(key).and_then(|dirt| dirt.newest);
-        newest.is_some_and(|(_, _, deleted)| deleted)
+        newest.is_some_and(|newest| newest.delete)
     }
 
     /// The request that this marker stands for has ended on our side; `landed` if the target answered it.
@@ -374,9 +374,10 @@ impl Dirt {
         for Known { marker, target, origin, .. } in known {
             // One that speaks of a backend that is not ours stays for ever, and says nothing about ours.
             let Some(target) = *target else { continue };
-            if marker.acknowledged {
-                let order = (marker.stamp, marker.version_stamp(), marker.delete);
-                dirt.newest = Some(dirt.newest.map_or(order, |newest| newest.max(order)));
+            let order = |marker: &Marker| (marker.stamp, marker.version_stamp(), marker.delete);
+            let newer = dirt.newest.as_ref().is_none_or(|newest| order(marker) > order(newest));
+            if marker.acknowledged && newer {
+                dirt.newest = Some(Arc::clone(marker));
             }
             let mask = if marker.acknowledged { &mut dirt.behind } else { &mut dirt.unsure };
             mask.set(target);
