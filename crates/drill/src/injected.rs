@@ -15,7 +15,7 @@ use lifeboat_core::{
     RESERVED_PREFIX, Verdict, forward_object_store,
 };
 use lifeboat_testkit::fault_store::{
-    At, Failure, FaultStore, Faults, Operation, Rule, SlowDown, Strike,
+    At, BucketMissing, Failure, FaultStore, Faults, Operation, Rule, SlowDown, Strike,
 };
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
@@ -109,8 +109,11 @@ fn rules(disturbance: Disturbance) -> Vec<Rule> {
 }
 
 /// Whose fault a failure of the test kit's making is, where `object_store` has no variant that tells: a throttled answer
-/// is judged as one on the wire would be.
+/// and a missing bucket are judged as those on the wire would be.
 pub fn injected_verdict(error: &StoreError) -> Option<Verdict> {
+    if BucketMissing::is_in(error) {
+        return Some(Verdict::fault(Fault::Down, Effect::None));
+    }
     let slow_down = SlowDown::find(error)?;
     let effect = if slow_down.may_land { Effect::Unknown } else { Effect::None };
     Some(Verdict::fault(Fault::Throttled, effect).with_retry_after(slow_down.retry_after))

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifeboat_core::{Class, Effect, Fault, Verdict, causes};
+use lifeboat_core::{BlobStore, Class, Effect, Fault, Verdict, causes};
 use object_store::path::Path;
 use tokio::time::timeout;
 
@@ -217,4 +217,11 @@ pub(crate) fn describe(error: &object_store::Error) -> String {
         }
     }
     text
+}
+
+/// Whether a backend says that there is no such object. That there is no such bucket is told by the same variant, and is a
+/// fault of the backend.
+pub(crate) fn is_missing(store: &dyn BlobStore, error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotFound { .. })
+        && store.classify(error).class == Class::Answer
 }

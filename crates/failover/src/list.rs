@@ -140,10 +140,7 @@ impl Source {
 
 impl Listing {
     async fn step(mut self: Box<Self>) -> Result<Option<(ObjectMeta, Box<Self>)>> {
-        if !self.engine.ready.load(Ordering::Acquire) {
-            self.engine.start();
-            self.engine.wait_loaded().await;
-        }
+        self.engine.awake().await;
         loop {
             if self.source.is_none() && !self.open().await? {
                 return Ok(None);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,12 +60,8 @@ impl fmt::Display for Failover {
 
 impl Failover {
     async fn awake(&self) -> &Arc<Engine> {
-        let engine = &self.engine;
-        if !engine.ready.load(std::sync::atomic::Ordering::Acquire) {
-            engine.start();
-            engine.wait_loaded().await;
-        }
-        engine
+        self.engine.awake().await;
+        &self.engine
     }
 }
 
@@ -276,20 +273,32 @@ fn both(a: Support, b: Support) -> Support {
 struct SignerOfServing(Arc<Engine>);
 
 impl SignerOfServing {
-    fn choose(&self, method: &Method, key: &Path) -> Result<Arc<dyn Signer>> {
+    async fn choose(&self, method: &Method, key: &Path) -> Result<Arc<dyn Signer>> {
         if *method != Method::GET && *method != Method::HEAD {
             let why = FailoverError::new(Reason::WouldBypass, Some(key), Effect::None);
             return Err(object_store::Error::NotSupported { source: Box::new(why) });
         }
-        let dirt = self.0.index.dirt(key).unwrap_or_default();
-        let candidates = self.0.backends.iter().filter(|backend| {
+        let engine = &self.0;
+        engine.awake().await;
+        let dirt = engine.index.dirt(key).unwrap_or_default();
+        let candidates = engine.backends.iter().filter(|backend| {
             backend.is_in_use() && !dirt.behind.has(backend.at) && backend.store.signer().is_some()
         });
         // In the order in which reads ask.
         let best = candidates.min_by_key(|backend| {
             (dirt.unsure.has(backend.at), backend.state() == HealthState::Suspect, backend.at)
         });
-        best.and_then(|backend| backend.store.signer()).ok_or_else(|| self.nobody(key, &dirt))
+        let Some(mut best) = best else { return Err(self.nobody(key, &dirt)) };
+        // It may lack what another one has: a read finds out who has it.
+        if !best.seeded.load(Ordering::Acquire) || !engine.unread_journals().is_empty() {
+            let head = GetOptions { head: true, ..GetOptions::default() };
+            match engine.get_raw(key, head, KeyLock::NotOurs).await {
+                Ok(served) => best = &engine.backends[served.at],
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        best.store.signer().ok_or_else(|| self.nobody(key, &dirt))
     }
 
     fn nobody(&self, key: &Path, dirt: &Dirt) -> object_store::Error {
@@ -312,7 +321,7 @@ impl SignerOfServing {
 #[deny(clippy::missing_trait_methods)]
 impl Signer for SignerOfServing {
     async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
-        self.choose(&method, path)?.signed_url(method, path, expires_in).await
+        self.choose(&method, path).await?.signed_url(method, path, expires_in).await
     }
 
     async fn signed_url_opts(
@@ -322,7 +331,7 @@ impl Signer for SignerOfServing {
         expires_in: Duration,
         options: &SignedUrlOptions,
     ) -> Result<Url> {
-        self.choose(&method, path)?.signed_url_opts(method, path, expires_in, options).await
+        self.choose(&method, path).await?.signed_url_opts(method, path, expires_in, options).await
     }
 
     async fn signed_urls(

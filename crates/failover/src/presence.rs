@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::within;
+use crate::error::{is_missing, within};
 use crate::events::{Event, Operation};
 use crate::flag::Flag;
 
@@ -316,10 +316,10 @@ impl Engine {
         let removals = homes.iter().map(|at| async move {
             let store = &self.backends[at].store;
             match within(self.settings.attempt_deadline, store.delete(path)).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => self.backends[at].answered(),
-                Err(error) => {
+                Err(error) if !is_missing(&**store, &error) => {
                     self.judge(at, Operation::Journal, &error).await;
                 }
+                _ => self.backends[at].answered(),
             }
         });
         futures::future::join_all(removals).await;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::engine::Engine;
-use crate::error::within;
+use crate::error::{is_missing, within};
 use crate::events::Operation;
 use crate::write::conditional::head;
 
@@ -36,7 +36,7 @@ impl Engine {
         let asked = timeout(self.settings.attempt_deadline, backend.store.head(&control())).await;
         match asked {
             Ok(Ok(_)) => backend.seeded.store(true, Ordering::Release),
-            Ok(Err(object_store::Error::NotFound { .. })) => backend.answered(),
+            Ok(Err(error)) if is_missing(&*backend.store, &error) => backend.answered(),
             Ok(Err(error)) => {
                 self.judge(backend.at, Operation::Journal, &error).await;
             }

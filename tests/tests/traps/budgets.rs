@@ -137,3 +137,24 @@ async fn brownout_costs_the_other_backend_no_more_than_the_hedge_budget() {
         assert!((least..=most).contains(&sent), "{sent} of {most} at {percent} of a hundred");
     }
 }
+
+/// Copies count against a budget of their own, and so do those of them that are slow somewhere.
+#[tokio::test(start_paused = true)]
+async fn slow_leg_of_an_acknowledged_copy_gives_its_memory_back_to_other_copies() {
+    let mut lab = Lab::new(2);
+    lab.settings.memory = 64 << 10;
+    let process = lab.process(1);
+    let from = Path::from("data/from");
+    let body = vec![7; 40 << 10];
+    process.store.put(&from, body.into()).await.unwrap();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hang);
+    let copies = [key(), other()].map(|to| {
+        let (store, from) = (process.store.clone(), from.clone());
+        process.run(async move { store.copy(&from, &to).await })
+    });
+    let began = Instant::now();
+    for copy in copies {
+        copy.await.unwrap().unwrap();
+    }
+    assert!(began.elapsed() < lab.settings.write_deadline / 2, "{:?}", began.elapsed());
+}

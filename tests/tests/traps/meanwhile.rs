@@ -368,3 +368,124 @@ async fn version_that_was_deleted_in_its_knowledge_is_not_read_when_it_lands_lat
     let found = next.get(&key()).await;
     assert!(matches!(found, Err(Error::NotFound { .. })), "{found:?}");
 }
+
+/// A delete that was replayed, and is no news to anybody, lands at the source of what is being brought.
+#[tokio::test(start_paused = true)]
+async fn replayed_delete_at_the_source_of_a_copy_does_not_bury_an_acknowledged_write() {
+    let mut lab = Lab::new(2);
+    lab.settings.attempt_deadline = lab.settings.quarantine / 2;
+    lab.settings.write_deadline = lab.settings.quarantine;
+    let first = lab.process(1);
+    first.must_put(&key(), "old").await;
+    first.refuse(1);
+    while !first.is_avoided(1) {
+        first.must_put(&Path::from("data/other"), "x").await;
+    }
+    first.delete(&key()).await.unwrap().unwrap();
+    first.spawner.crash();
+    // Everybody has heard of the delete; this one replays it.
+    let (replaying, writer) = (lab.process(2), lab.process(3));
+    let late = Gate::new();
+    replaying.strike(1, &[Operation::Delete], &key(), Strike::Hold(late.clone()));
+    writer.refuse(0);
+    writer.store.loaded().await;
+    replaying.store.loaded().await;
+    let replays = timeout(lab.settings.quarantine, late.reached()).await;
+    replays.expect("it replays the delete");
+    let put = writer.put(&key(), "new");
+    wait_until(|| lab.at(1, &key()).as_deref() == Some("new")).await;
+    // A third one brings the new version to b0, from where it is gone when that lands.
+    let runner = lab.process(4);
+    let landing = Gate::new();
+    runner.strike(0, &[Operation::Create], &key(), Strike::Hold(landing.clone()));
+    runner.store.loaded().await;
+    timeout(lab.settings.quarantine, landing.reached()).await.expect("it is brought to b0");
+    late.open();
+    wait_until(|| lab.at(1, &key()).is_none()).await;
+    landing.open();
+    put.await.unwrap().unwrap();
+    writer.recover(0).await;
+    lab.expect_everywhere(&[&replaying, &writer, &runner], &key(), Some("new")).await;
+}
+
+/// That the bucket is missing does not say that the object is.
+#[tokio::test(start_paused = true)]
+async fn delete_at_a_backend_without_its_bucket_is_not_confirmed_by_it() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.must_put(&key(), "old").await;
+    come_to_rest().await;
+    let missing = Rule::new(Strike::Fail(Failure::BucketMissing));
+    process.ways[0].add(missing.on(&[Operation::Delete, Operation::Head]).key(key().as_ref()));
+    process.delete(&key()).await.unwrap().unwrap();
+    // What compares copies after a write has done so.
+    sleep(lab.settings.settle_after * 3).await;
+    process.clear(0);
+    lab.expect_everywhere(&[&process], &key(), None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_not_absent_because_a_backend_has_lost_its_bucket_for_a_moment() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.refuse(1);
+    process.must_put(&key(), "v1").await;
+    let missing = Rule::new(Strike::Fail(Failure::BucketMissing));
+    process.ways[0]
+        .add(missing.on(&[Operation::Get, Operation::Head]).key(key().as_ref()).times(2));
+    process.clear(1);
+    while process.is_avoided(1) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    match process.get(&key()).await {
+        Ok(found) => assert_eq!(found, "v1"),
+        Err(error) => assert_eq!(reason(&error).0, Reason::Stale, "{error}"),
+    }
+}
+
+/// A client has given its parts away when it has asked once: asking again would be told that parts are missing.
+#[tokio::test(start_paused = true)]
+async fn throttled_completion_is_not_repeated() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.refuse(1);
+    let mut upload = process.store.put_multipart(&key()).await.unwrap();
+    upload.put_part("part".into()).await.unwrap();
+    process.strike(0, &[Operation::MultipartComplete], &key(), Strike::Fail(Failure::Throttled));
+    let sent = process.count(0, &[Operation::MultipartComplete], &key());
+    let failed = upload.complete().await.unwrap_err();
+    assert_eq!(reason(&failed).0, Reason::Unavailable, "{failed}");
+    assert_eq!(sent.count(), 0, "nor sent again");
+}
+
+/// A completion has no body that takes its time.
+#[tokio::test(start_paused = true)]
+async fn completion_that_hangs_ends_in_the_time_of_a_write() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    process.refuse(1);
+    let mut upload = process.store.put_multipart(&key()).await.unwrap();
+    upload.put_part(vec![7; 8 << 20].into()).await.unwrap();
+    process.strike(0, &[Operation::MultipartComplete], &key(), Strike::Hang);
+    let began = Instant::now();
+    upload.complete().await.unwrap_err();
+    let bound = lab.settings.write_deadline + lab.settings.attempt_deadline * 2;
+    assert!(began.elapsed() < bound, "{:?}", began.elapsed());
+}
+
+/// A backend that is busy with an earlier write of the key takes no part in the end of an upload.
+#[tokio::test(start_paused = true)]
+async fn parts_of_an_upload_that_a_backend_was_not_asked_to_complete_are_removed() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    let mut upload = process.store.put_multipart(&key()).await.unwrap();
+    upload.put_part("part".into()).await.unwrap();
+    let gate = Gate::new();
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    process.must_put(&key(), "earlier").await;
+    upload.complete().await.unwrap();
+    gate.open();
+    come_to_rest().await;
+    assert_eq!(lab.backends[1].open_uploads(), 0);
+    lab.expect_everywhere(&[&process], &key(), Some("part")).await;
+}

@@ -103,3 +103,30 @@ async fn url_of_a_key_whose_only_holder_is_down_is_refused() {
     let found = FailoverError::find(&error).expect("the failover's own error");
     assert_eq!(found.reason(), Reason::Unavailable, "{error}");
 }
+
+/// The provider that is being moved to comes first, and is not complete yet.
+#[tokio::test(start_paused = true)]
+async fn url_is_not_of_a_backend_that_has_yet_to_get_the_object() {
+    let key = Path::from("data/k");
+    let mut builder = Failover::builder().seed(1);
+    let named = |store: Arc<InMemory>, name| {
+        let store = AnyStore::new(store, Identity::new("memory", "", name));
+        store.with_signer(Arc::new(Named(name)))
+    };
+    let (new, old) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+    old.put(&key, "old".into()).await.unwrap();
+    builder = builder.backend(named(new, "first")).seeded_backend(named(old, "second"));
+    let store = builder.build().unwrap();
+    assert_eq!(signed_by(&store, &key).await, "second.test");
+}
+
+/// Nothing but URLs is ever asked of this process.
+#[tokio::test(start_paused = true)]
+async fn process_that_only_signs_finds_out_that_a_backend_is_down() {
+    let (store, ways) = pair();
+    ways[0].add(Rule::new(Strike::Fail(Failure::Refused)));
+    let key = Path::from("data/k");
+    signed_by(&store, &key).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(signed_by(&store, &key).await, "second.test");
+}

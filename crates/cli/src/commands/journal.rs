@@ -22,9 +22,9 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How often it shows that on a terminal.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long a replay goes on without any marker going: twice the default of `journal_poll`, so that every
-/// process knows of the markers, and what reading the journals may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a replay goes on without any marker going: markers about keys that are gone wait until nothing has moved for the
+/// default of `write_deadline`, and every journal has been read after that.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Pause between two passes.
 const PASS_EVERY: Duration = Duration::from_secs(1);

@@ -14,17 +14,20 @@ use object_store::{
     Attribute, Attributes, Error, GetOptions, GetResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, Result, TagSet,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::{collect, cut_short};
 use crate::engine::Engine;
-use crate::error::within;
+use crate::error::{is_missing, within};
+use crate::memory::Held;
 use crate::write::condition::precondition;
 use crate::write::put::{Body, TAGS_METADATA};
 
 /// Objects up to this size go in one put: 16 MiB, four of a slow line's seconds.
 pub(crate) const ONE_PUT: u64 = 16 << 20;
+/// Creates that are told of an object which no look finds, before the put goes without the condition: whoever was seen by
+/// the first may have deleted it.
+const CREATES: usize = 2;
 /// Size of a part, before the target's limits are asked.
 pub(crate) const PART: u64 = 16 << 20;
 
@@ -82,17 +85,25 @@ impl Engine {
         let conditional = self.backends[target].enforces_conditions() && meta.size <= ONE_PUT;
         let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
         if conditional {
-            let body = self.read_whole((source, read), key).await?;
-            match self.put_whole(body, (target, key), mode).await {
-                Ok(bytes) => return Ok(Some(bytes)),
-                // What exists for a create and for nobody else: parts of an upload that was never completed, at some
-                // services. Waiting would not end; the put goes without the condition, after a last look.
-                Err(Error::AlreadyExists { .. }) if before.is_none() => {}
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(None),
-                Err(error) => return Err(error),
+            let (body, memory) = self.read_whole((source, read), key).await?;
+            for _ in 0..CREATES {
+                match self.put_whole(body.clone(), (target, key), mode.clone()).await {
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    Err(Error::AlreadyExists { .. }) if before.is_none() => {}
+                    Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error),
+                }
+                if !self.is_unchanged(target, key, None).await? {
+                    return Ok(None);
+                }
             }
-            let Some(again) = self.open_source(key, source, meta).await? else { return Ok(None) };
-            return self.transfer((source, again), key, (target, key), There::Still(None)).await;
+            // What exists for creates and for nobody else: parts of an upload that was never completed, at some services.
+            // Waiting would not end; the put goes without the condition.
+            let put = self.put_whole(body, (target, key), PutMode::Overwrite).await.map(Some);
+            drop(memory);
+            return put;
         }
         self.transfer((source, read), key, (target, key), There::Still(before)).await
     }
@@ -125,7 +136,7 @@ impl Engine {
         if source.1.meta.size > ONE_PUT {
             return self.put_in_parts(source, locked, target, there).await;
         }
-        let body = self.read_whole(source, target.1).await?;
+        let (body, _memory) = self.read_whole(source, target.1).await?;
         if !self.is_there(target, there).await? {
             return Ok(None);
         }
@@ -197,13 +208,14 @@ impl Engine {
         let asked = self.backends[source].store.get_opts(key, options);
         match within(self.settings.attempt_deadline, asked).await {
             Ok(read) if read.meta.size == meta.size => Ok(Some(read)),
-            Ok(_) | Err(Error::NotFound { .. } | Error::Precondition { .. }) => Ok(None),
+            Ok(_) | Err(Error::Precondition { .. }) => Ok(None),
+            Err(error) if is_missing(&*self.backends[source].store, &error) => Ok(None),
             Err(error) => Err(self.blame(source, error).await),
         }
     }
 
     /// Memory for a body, within an attempt: writers of the key wait.
-    async fn memory_for(&self, key: &Path, bytes: u64) -> Result<Option<OwnedSemaphorePermit>> {
+    async fn memory_for(&self, key: &Path, bytes: u64) -> Result<Option<Held>> {
         let until = Instant::now() + self.settings.attempt_deadline;
         self.wait_for(key, until, self.memory_under_lock.take(bytes)).await
     }
@@ -213,7 +225,7 @@ impl Engine {
         &self,
         (source, read): (usize, GetResult),
         to: &Path,
-    ) -> Result<(Body, Option<OwnedSemaphorePermit>)> {
+    ) -> Result<(Body, Option<Held>)> {
         let (attributes, tags) = attributes_of(&read);
         let size = read.meta.size;
         let memory = self.memory_for(to, size).await?;
@@ -229,7 +241,7 @@ impl Engine {
 
     async fn put_whole(
         &self,
-        (body, _memory): (Body, Option<OwnedSemaphorePermit>),
+        body: Body,
         (target, to): (usize, &Path),
         mode: PutMode,
     ) -> Result<u64> {

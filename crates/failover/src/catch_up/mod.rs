@@ -26,7 +26,7 @@ use self::copying::ONE_PUT;
 use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
 use crate::backend::{Backend, Mask};
 use crate::engine::{Engine, UnderWay};
-use crate::error::{describe, within};
+use crate::error::{describe, is_missing, within};
 use crate::events::{Event, Operation};
 use crate::journal::index::{Keeping, Known, Origin};
 use crate::journal::store::{Draft, Mark};
@@ -110,6 +110,16 @@ impl Created {
         let stamp = order.unwrap_or(Stamp::new(written << 16, 0));
         Some(Self { source, target, tag, stamp, open })
     }
+
+    /// Whether nobody has the version any more but those that it, or its like, was brought to, or where it may land.
+    fn is_gone(&self, targets: Mask, seen: &[(usize, Seen)]) -> bool {
+        let elsewhere = |(at, seen): &(usize, Seen)| !targets.has(*at) && seen.is_some();
+        let landed = match seen_at(seen, self.target) {
+            Some((_, there)) => *there == self.tag,
+            None => self.open,
+        };
+        landed && !seen.iter().any(elsewhere)
+    }
 }
 
 /// An observed object.
@@ -191,19 +201,28 @@ impl Engine {
 
     /// A version whose source is gone when it has landed elsewhere, or may do so, was deleted meanwhile, by somebody who
     /// found nothing at the target yet: it is not to come back. A marker says so, and catch-up does the rest. Whether there
-    /// was such a version.
+    /// was such a version. Nothing is decided while a backend is silent, or its journal, which may explain it.
     async fn bury_created(
         self: &Arc<Self>,
         key: &Path,
         seen: &[(usize, Seen)],
         done: &mut Reconciled,
     ) -> bool {
+        if done.created.is_empty() || seen.len() < self.backends.len() {
+            return false;
+        }
+        let created = std::mem::take(&mut done.created);
+        let targets = created.iter().map(|created| created.target).collect();
+        let gone = |created: &Created| created.is_gone(targets, seen);
+        let mut gone: Vec<Created> = created.into_iter().filter(gone).collect();
+        if gone.is_empty() {
+            return false;
+        }
+        let reads = self.all().iter().map(|at| self.read_journal(at)).collect::<Vec<_>>();
+        let heard = futures::future::join_all(reads).await.iter().all(Result::is_ok);
+        gone.retain(|created| heard && !self.is_explained(key, created));
         let until = Instant::now() + self.settings.attempt_deadline;
-        let mut buried = false;
-        for created in std::mem::take(&mut done.created) {
-            if !self.is_deleted_since(key, &created, seen) {
-                continue;
-            }
+        for created in &gone {
             let mark = Mark {
                 key,
                 delete: true,
@@ -217,25 +236,18 @@ impl Engine {
                 size: None,
             };
             self.leave_marker(&mark, created.target, until).await;
-            buried = true;
         }
-        buried
+        !gone.is_empty()
     }
 
-    /// Whether nobody has a version any more but the backend that it was brought to, or where it may land. Not if a delete that
-    /// came before it may have landed at its source late: that explains it.
-    fn is_deleted_since(&self, key: &Path, created: &Created, seen: &[(usize, Seen)]) -> bool {
-        let elsewhere = |(at, seen): &(usize, Seen)| *at != created.target && seen.is_some();
-        let gone = seen.len() == self.backends.len() && !seen.iter().any(elsewhere);
-        let landed = match seen_at(seen, created.target) {
-            Some((_, there)) => *there == created.tag,
-            None => created.open,
+    /// Whether a marker explains what the source of a version lacks now: an earlier delete, which may have landed there late,
+    /// or that version or a later one, which it may have yet to get.
+    fn is_explained(&self, key: &Path, created: &Created) -> bool {
+        let explains = |Known { marker, target, .. }: &Known| {
+            *target == Some(created.source)
+                && (marker.delete || (marker.acknowledged && marker.stamp >= created.stamp))
         };
-        let late = |known: &Known| {
-            known.target == Some(created.source) && known.marker.delete && known.marker.ambiguous
-        };
-        let explained = self.index.view(key, |known| known.iter().any(late)) == Some(true);
-        gone && landed && !explained
+        self.index.view(key, |known| known.iter().any(explains)) == Some(true)
     }
 
     /// Whether a key is let go of: writers of it wait for a slow backend no longer than for one that is asked.
@@ -257,7 +269,9 @@ impl Engine {
         done: &mut Reconciled,
         late: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
-        let Some(seen) = self.look_in_time(key, urgency).await else { return Ok(true) };
+        let Some(seen) = self.look_in_time(key, urgency).await else {
+            return Ok(done.created.is_empty());
+        };
         if self.bury_created(key, &seen, done).await {
             return Ok(false);
         }
@@ -590,8 +604,10 @@ impl Engine {
                 }
                 // No longer than an attempt: writers of the key wait.
                 match within(self.settings.attempt_deadline, backend.store.delete(key)).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => 0,
-                    Err(error) => return Err(self.blame(target, error).await),
+                    Err(error) if !is_missing(&*backend.store, &error) => {
+                        return Err(self.blame(target, error).await);
+                    }
+                    _ => 0,
                 }
             }
             Some(source) => {

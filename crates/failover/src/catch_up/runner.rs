@@ -60,6 +60,14 @@ impl Engine {
         }
     }
 
+    /// Begins background work, if that has not begun, and waits until requests can be served.
+    pub(crate) async fn awake(self: &Arc<Self>) {
+        if !self.ready.load(Ordering::Acquire) {
+            self.start();
+            self.wait_loaded().await;
+        }
+    }
+
     /// Waits until the journals are read, or those that matter can be known not to answer now.
     pub(crate) async fn wait_loaded(&self) {
         let wait = self.loaded.wait();

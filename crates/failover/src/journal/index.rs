@@ -113,7 +113,7 @@ impl Index {
         let entry = keys.entry(known.marker.key.clone()).or_default();
         if let Some(same) = entry.iter_mut().find(|same| same.path == known.path) {
             // Nobody else could hear of it before; and a listing that began before may have missed it.
-            if same.homes.is_empty() {
+            if same.homes.is_empty() && !known.homes.is_empty() {
                 same.added = known.added;
             }
             same.homes |= known.homes;

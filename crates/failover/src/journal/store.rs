@@ -16,7 +16,7 @@ use super::index::{Keeping, Known, Origin};
 use super::marker::{self, Parsed};
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::{CutOff, within};
+use crate::error::{CutOff, is_missing, within};
 use crate::events::{Event, Operation};
 use crate::observe::as_gauge;
 
@@ -282,13 +282,13 @@ impl Engine {
             let backend = &self.backends[home];
             let delete = backend.store.delete(&known.path);
             match timeout(self.settings.attempt_deadline, delete).await {
-                Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => {
-                    backend.answered();
-                    true
-                }
-                Ok(Err(error)) => {
+                Ok(Err(error)) if !is_missing(&*backend.store, &error) => {
                     self.judge(home, Operation::Journal, &error).await;
                     false
+                }
+                Ok(_) => {
+                    backend.answered();
+                    true
                 }
                 Err(_) => false,
             }
@@ -374,7 +374,7 @@ impl Engine {
                 let body = match timeout(self.settings.attempt_deadline, read).await {
                     Ok(Ok(body)) => body,
                     // Removed by somebody since it was listed.
-                    Ok(Err(object_store::Error::NotFound { .. })) => return Ok(()),
+                    Ok(Err(error)) if is_missing(&**store, &error) => return Ok(()),
                     Ok(Err(error)) => return Err(error),
                     Err(_) => return Err(CutOff(self.settings.attempt_deadline).into_error()),
                 };

@@ -20,7 +20,7 @@ use crate::catch_up::copying::ONE_PUT;
 use crate::catch_up::verdict::{State, may_follow};
 use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason, within};
+use crate::error::{CutOff, FailoverError, Reason, is_missing, within};
 use crate::events::Operation;
 use crate::journal::index::Known;
 use crate::journal::store::Mark;
@@ -407,7 +407,7 @@ pub(crate) async fn head(
     let options = object_store::GetOptions { head: true, ..Default::default() };
     match store.get_opts(key, options).await {
         Ok(found) => Ok(Some((found.meta, VersionTag::of(&found.attributes)))),
-        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) if is_missing(store, &error) => Ok(None),
         Err(error) => Err(error),
     }
 }

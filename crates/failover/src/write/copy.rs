@@ -142,8 +142,7 @@ impl Engine {
             decided: Vec::new(),
             send,
             size,
-            // A provider copies faster than anybody uploads.
-            until: until + Self::body_time(size),
+            until: until + Self::assembly_time(size),
             memory: None,
         })
         .await

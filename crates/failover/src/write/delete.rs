@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::{Write, leg};
 use crate::backend::Mask;
 use crate::engine::Engine;
+use crate::error::is_missing;
 use crate::events::Operation;
 use crate::observe::span;
 
@@ -35,8 +36,8 @@ impl Engine {
             let key = target.clone();
             async move {
                 match store.delete(&key).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(empty()),
-                    Err(error) => Err(error),
+                    Err(error) if !is_missing(&*store, &error) => Err(error),
+                    _ => Ok(empty()),
                 }
             }
             .boxed()

@@ -97,7 +97,9 @@ pub(crate) async fn run(
         let throttled = verdict.class == Class::Fault(Fault::Throttled);
         let pause = verdict.retry_after.unwrap_or(THROTTLE_PAUSE * attempt);
         let in_time = Instant::now() + pause < until && pause <= engine.settings.slow_after;
-        if throttled && in_time && attempt < ATTEMPTS && engine.retries.spend() {
+        // A client has given the parts of an upload away when it has asked once.
+        let again = operation != Operation::Multipart && attempt < ATTEMPTS;
+        if throttled && in_time && again && engine.retries.spend() {
             tokio::select! {
                 biased;
                 () = enough.wait() => {}

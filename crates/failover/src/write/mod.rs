@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use lifeboat_core::http::Deadlines;
 use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{PutResult, Result};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::Span;
 
@@ -36,6 +36,7 @@ use crate::health::Evidence;
 use crate::journal::Marker;
 use crate::journal::index::{Keeping, Origin};
 use crate::journal::store::{Draft, Kept, Mark};
+use crate::memory::Held;
 use crate::observe::BACKEND;
 
 /// A write of one key, under the key's lock.
@@ -62,7 +63,7 @@ pub(crate) struct Write {
     /// When the request's time is over, counted from its beginning: what it waited for others is part of it.
     pub(crate) until: Instant,
     /// Bytes held in memory; given back when the last leg has ended.
-    pub(crate) memory: Option<OwnedSemaphorePermit>,
+    pub(crate) memory: Option<Held>,
 }
 
 /// An acknowledged write.
@@ -126,6 +127,14 @@ impl Tally {
 }
 
 impl Write {
+    /// What the size of the object adds to the time that a request takes.
+    fn takes(&self) -> Duration {
+        match self.operation {
+            Operation::Multipart | Operation::Copy => Engine::assembly_time(self.size),
+            _ => Engine::body_time(self.size),
+        }
+    }
+
     fn mark(&self) -> Mark<'_> {
         Mark {
             key: &self.key,
@@ -161,7 +170,7 @@ impl Engine {
 
     /// Bound on the requests of a write. One that had to wait for others has an attempt's time at least.
     pub(crate) fn bound_of(&self, write: &Write) -> Instant {
-        let attempt = self.settings.attempt_deadline + Self::body_time(write.size);
+        let attempt = self.settings.attempt_deadline + write.takes();
         write.until.max(Instant::now() + attempt)
     }
 
@@ -183,6 +192,13 @@ impl Engine {
             !at.iter().any(|at| busy.has(at))
         };
         self.await_legs(until, idle).await
+    }
+
+    /// What the size of an object adds to a bound that its provider puts together or copies by itself: some do so at about
+    /// 100 MiB a second before they answer, as the bound of the HTTP layer says.
+    pub(crate) fn assembly_time(size: u64) -> Duration {
+        let copied = Duration::from_secs(size / (100 << 20));
+        if copied.is_zero() { copied } else { Deadlines::ASSEMBLY + copied }
     }
 
     /// What a body of so many bytes adds to a bound.
@@ -235,7 +251,7 @@ impl Engine {
         // Those who are asked may be silent while those who were left out have become free.
         let relief = async {
             if !dirt.busy.is_empty() {
-                sleep(self.marker_patience() + Self::body_time(write.size)).await;
+                sleep(self.marker_patience() + write.takes()).await;
                 if !self.spare(&write, homes, until).await.is_empty() {
                     return;
                 }
@@ -633,8 +649,11 @@ impl Engine {
                 engine.work.notify_one();
             };
             let mut wanted = pin!(async {
-                sleep(engine.settings.attempt_deadline + Self::body_time(write.size)).await;
-                engine.memory.wanted().await;
+                sleep(engine.settings.attempt_deadline).await;
+                match &write.memory {
+                    Some(memory) => memory.wanted().await,
+                    None => std::future::pending().await,
+                }
             });
             loop {
                 tokio::select! {
@@ -644,7 +663,7 @@ impl Engine {
                         over.set(leg.at);
                         ended(leg.at, !leg.may_land);
                     }
-                    () = &mut wanted, if write.memory.is_some() => {
+                    () = &mut wanted => {
                         drop(legs);
                         let targets: Mask = recorded.iter().map(|draft| draft.target).collect();
                         targets.without(over).iter().for_each(|at| ended(at, false));
@@ -652,7 +671,6 @@ impl Engine {
                     }
                 }
             }
-            drop(write.memory);
             drop(under_way);
         });
     }

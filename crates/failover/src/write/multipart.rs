@@ -56,6 +56,8 @@ struct State {
     out: Mask,
     /// Those that would not complete what they have.
     refused: Mask,
+    /// Those that were asked to complete it.
+    asked: Mask,
     bytes: u64,
 }
 
@@ -149,8 +151,15 @@ impl Engine {
             return Err(error);
         }
         let (members, version) = (Arc::clone(&upload.members), upload.version);
-        let until = self.write_bound(size);
-        self.complete_locked(key, members, version, until).await.map(|_| ())
+        let until = self.write_bound(0) + Self::assembly_time(size);
+        let completed = self.complete_locked(key, members, version, until).await;
+        if let Err(error) = &completed
+            && FailoverError::find(error).is_none_or(|error| error.effect() == Effect::None)
+        {
+            // Nobody else can. The first error is the one to tell.
+            let _ = upload.abort().await;
+        }
+        completed.map(|_| ())
     }
 
     /// Sends a body in parts that suit every member. Errors if it is not as long as it was said to be.
@@ -357,7 +366,7 @@ impl Engine {
         members: Arc<Members>,
         version: Stamp,
     ) -> Result<super::Done> {
-        let until = self.write_bound(members.state().bytes);
+        let until = self.write_bound(0) + Self::assembly_time(members.state().bytes);
         let _guard = self.wait_for(&key, until, self.locks.lock(&key)).await?;
         self.complete_locked(key, members, version, until).await
     }
@@ -381,6 +390,7 @@ impl Engine {
             let key = target.clone();
             async move {
                 let Some(upload) = upload else { return Err(in_use()) };
+                members.state().asked.set(at);
                 let error = match upload.lock().await.complete().await {
                     Ok(done) => return Ok(done),
                     Err(error) => error,
@@ -422,8 +432,10 @@ impl Engine {
             })
             .await?;
         // Nobody completes or aborts those any more.
-        let refused = members.state().refused;
-        leave(self, &members, refused);
+        let State { refused, asked, .. } = *members.state();
+        let mut left = whole.without(asked);
+        left |= refused;
+        leave(self, &members, left);
         Ok(done)
     }
 }

@@ -9,7 +9,6 @@ use object_store::path::Path;
 use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result, TagSet,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::spoilt::{is_spoilt, put_again};
@@ -18,6 +17,7 @@ use crate::backend::Mask;
 use crate::engine::Engine;
 use crate::etag::label;
 use crate::events::Operation;
+use crate::memory::Held;
 
 /// The name of the user metadata that keeps an object's tags: no store returns tags with an object, and catch-up
 /// must carry them.
@@ -67,7 +67,7 @@ impl Engine {
         key: Path,
         payload: PutPayload,
         options: PutOptions,
-        memory: Option<OwnedSemaphorePermit>,
+        memory: Option<Held>,
         until: Instant,
     ) -> Result<PutResult> {
         let size = u64::try_from(payload.content_length()).unwrap_or(u64::MAX);
@@ -129,7 +129,7 @@ fn write_of(
     key: Path,
     (stamp, after): (Stamp, Option<Stamp>),
     (size, until): (u64, Instant),
-    memory: Option<OwnedSemaphorePermit>,
+    memory: Option<Held>,
     body: Body,
 ) -> Write {
     let target = key.clone();

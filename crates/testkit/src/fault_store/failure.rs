@@ -33,6 +33,9 @@ pub enum Failure {
     NotSupported,
     /// The answer "there is no such object".
     NotFound,
+    /// The bucket is gone. `object_store` tells that by the same variant, `NotFound`; whoever tells the two apart by other
+    /// means finds a [`BucketMissing`] in it.
+    BucketMissing,
     /// The answer "it exists already"; also what 409, a race in flight, arrives as.
     AlreadyExists,
     /// The answer "the condition does not hold".
@@ -59,6 +62,7 @@ impl Failure {
             Self::Denied => Error::PermissionDenied { path, source: source() },
             Self::NotSupported => Error::NotSupported { source: source() },
             Self::NotFound => Error::NotFound { path, source: source() },
+            Self::BucketMissing => Error::NotFound { path, source: Box::new(BucketMissing) },
             Self::AlreadyExists => Error::AlreadyExists { path, source: source() },
             Self::Precondition => Error::Precondition { path, source: source() },
         }
@@ -85,6 +89,27 @@ fn slow_down(retry_after: Option<Duration>, may_land: bool) -> Error {
     Error::Generic { store: STORE, source: Box::new(SlowDown { retry_after, may_land }) }
 }
 
+/// That it is the bucket that is missing, as the source of the error: the typed trace that a client leaves which looks at
+/// the wire.
+///
+/// ```
+/// use lifeboat_testkit::fault_store::{BucketMissing, Failure};
+///
+/// assert!(BucketMissing::is_in(&Failure::BucketMissing.error(&"key".into())));
+/// assert!(!BucketMissing::is_in(&Failure::NotFound.error(&"key".into())));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bucket does not exist")]
+#[non_exhaustive]
+pub struct BucketMissing;
+
+impl BucketMissing {
+    /// Whether an error has it among its causes.
+    pub fn is_in(error: &Error) -> bool {
+        find::<Self>(error).is_some()
+    }
+}
+
 /// A throttled answer, as the source of the error: the typed trace that a client leaves which looks at the wire.
 ///
 /// ```
@@ -108,13 +133,18 @@ pub struct SlowDown {
 impl SlowDown {
     /// Finds it in an error.
     pub fn find(error: &Error) -> Option<&Self> {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
+        find(error)
     }
+}
+
+/// A cause of that type.
+fn find<E: std::error::Error + 'static>(error: &Error) -> Option<&E> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }

@@ -45,7 +45,7 @@ mod rule;
 mod store;
 mod upload;
 
-pub use failure::{Failure, SlowDown};
+pub use failure::{BucketMissing, Failure, SlowDown};
 pub use faults::Faults;
 #[cfg(feature = "simulation")]
 pub(crate) use faults::Watch;
