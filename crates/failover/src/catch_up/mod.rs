@@ -193,16 +193,16 @@ impl Engine {
         if !done.created.is_empty()
             && let Some(seen) = self.look_in_time(key, urgency).await
         {
-            self.bury_created(key, &seen, &mut done).await;
+            self.suspect_deletes(key, &seen, &mut done);
         }
         done.left = u64::try_from(self.index.of(key).len()).unwrap_or(u64::MAX);
         done
     }
 
     /// A version whose source is gone when it has landed elsewhere, or may do so, was deleted meanwhile, by somebody who
-    /// found nothing at the target yet: it is not to come back. A marker says so, and catch-up does the rest. Whether there
-    /// was such a version. Nothing is decided while a backend is silent, or its journal, which may explain it.
-    async fn bury_created(
+    /// found nothing at the target yet: it is not to come back. Whether there seems to be such a version. Then the key is left
+    /// as it is until every journal has been read once more, without its lock: one of them may explain it.
+    fn suspect_deletes(
         self: &Arc<Self>,
         key: &Path,
         seen: &[(usize, Seen)],
@@ -214,19 +214,37 @@ impl Engine {
         let created = std::mem::take(&mut done.created);
         let targets = created.iter().map(|created| created.target).collect();
         let gone = |created: &Created| created.is_gone(targets, seen);
-        let mut gone: Vec<Created> = created.into_iter().filter(gone).collect();
+        let gone: Vec<Created> = created.into_iter().filter(gone).collect();
         if gone.is_empty() {
             return false;
         }
-        let reads = self.all().iter().map(|at| self.read_journal(at)).collect::<Vec<_>>();
-        let heard = futures::future::join_all(reads).await.iter().all(Result::is_ok);
-        gone.retain(|created| heard && !self.is_explained(key, created));
+        let (engine, key, under_way) = (Arc::clone(self), key.clone(), UnderWay::new(self));
+        self.spawn(async move {
+            engine.bury(&key, targets, gone).await;
+            drop(under_way);
+        });
+        true
+    }
+
+    /// Leaves a delete marker right after each version that is still gone where it was brought from, and that no marker
+    /// explains; catch-up does the rest.
+    async fn bury(self: &Arc<Self>, key: &Path, targets: Mask, gone: Vec<Created>) {
+        for at in self.all().iter() {
+            if self.read_journal(at).await.is_err() {
+                return;
+            }
+        }
+        let _guard = self.locks.lock(key).await;
+        let seen = self.look(key).await;
         let until = Instant::now() + self.settings.attempt_deadline;
-        for created in &gone {
+        for created in gone {
+            let still = seen.len() == self.backends.len() && created.is_gone(targets, &seen);
+            if !still || self.is_explained(key, &created) {
+                continue;
+            }
             let mark = Mark {
                 key,
                 delete: true,
-                // Right after that version, and before whatever is written since.
                 stamp: created.stamp.next(),
                 version: None,
                 after: None,
@@ -237,7 +255,7 @@ impl Engine {
             };
             self.leave_marker(&mark, created.target, until).await;
         }
-        !gone.is_empty()
+        self.work.notify_one();
     }
 
     /// Whether a marker explains what the source of a version lacks now: an earlier delete, which may have landed there late,
@@ -272,8 +290,8 @@ impl Engine {
         let Some(seen) = self.look_in_time(key, urgency).await else {
             return Ok(done.created.is_empty());
         };
-        if self.bury_created(key, &seen, done).await {
-            return Ok(false);
+        if self.suspect_deletes(key, &seen, done) {
+            return Ok(true);
         }
         let states = self.states_of(&seen);
         // While nobody answers who has the newest write, what the others have decides nothing.
