@@ -54,6 +54,22 @@ async fn create_at_a_first_backend_without_history_is_undecidable_while_the_othe
     assert_eq!(lab.at(0, &key()), None);
 }
 
+/// Simulation seed 57002817: a marker of a write that failed makes the backend look at itself first.
+#[tokio::test(start_paused = true)]
+async fn nor_is_it_decided_there_because_a_write_of_the_key_has_failed() {
+    let lab = joined();
+    let process = lab.process(1);
+    process.store.loaded().await;
+    process.refuse(1);
+    process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Reset));
+    process.put(&key(), "failed").await.unwrap().unwrap_err();
+    process.clear(0);
+    let refused = create(&process, &key()).await.unwrap_err();
+    let reason = FailoverError::find(&refused).map(FailoverError::reason);
+    assert_eq!(reason, Some(Reason::Undecidable), "{refused}");
+    assert_eq!(lab.at(0, &key()), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn markers_of_keys_with_a_tilde_are_read_back_as_what_they_are() {
     let lab = Lab::new(2);

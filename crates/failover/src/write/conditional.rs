@@ -49,7 +49,10 @@ impl Engine {
         let (at, result, replaces) = loop {
             let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
             let exists = match (exists, &mode) {
-                (None, PutMode::Create) => Some(self.exists_elsewhere(at, &write.key).await?),
+                // What a backend lacks that joined without history says nothing, even if nobody who answers has it.
+                (None | Some(false), PutMode::Create) => {
+                    Some(self.exists_elsewhere(at, &write.key).await?)
+                }
                 (exists, _) => exists,
             };
             // A delete may still land there, and what is created after it would not have been refused.
