@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use lifeboat_core::{
     BlobStore, BucketRules, Capabilities, CapabilityReport, Effect, Identity, Probe, Support,
     Verdict, classify_default, is_reserved,
@@ -267,6 +267,15 @@ fn both(a: Support, b: Support) -> Support {
     }
 }
 
+/// Whether nobody who answered has an object.
+fn is_miss(error: &object_store::Error) -> bool {
+    let reason = FailoverError::find(error).map(FailoverError::reason);
+    matches!(error, object_store::Error::NotFound { .. }) || reason == Some(Reason::MissNotBelieved)
+}
+
+/// URLs that are signed at once: each may cost a look.
+const SIGNED_AT_ONCE: usize = 16;
+
 /// Signs URLs that read, at the backend that would serve a read of the key now. What the URL's holder does with it, the
 /// failover does not see; so URLs that write are refused.
 #[derive(Debug)]
@@ -293,9 +302,12 @@ impl SignerOfServing {
         if !best.seeded.load(Ordering::Acquire) || !engine.unread_journals().is_empty() {
             let head = GetOptions { head: true, ..GetOptions::default() };
             match engine.get_raw(key, head, KeyLock::NotOurs).await {
-                Ok(served) => best = &engine.backends[served.at],
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
+                Ok(served) if engine.backends[served.at].store.signer().is_some() => {
+                    best = &engine.backends[served.at];
+                }
+                Err(error) if !is_miss(&error) => return Err(error),
+                // It is not there, or only where nobody signs: as good as any.
+                _ => {}
             }
         }
         best.store.signer().ok_or_else(|| self.nobody(key, &dirt))
@@ -340,10 +352,10 @@ impl Signer for SignerOfServing {
         paths: &[Path],
         expires_in: Duration,
     ) -> Result<Vec<Url>> {
-        let mut urls = Vec::with_capacity(paths.len());
-        for path in paths {
-            urls.push(self.signed_url(method.clone(), path, expires_in).await?);
-        }
-        Ok(urls)
+        let sign = |path: Path| {
+            let method = method.clone();
+            async move { self.signed_url(method, &path, expires_in).await }
+        };
+        futures::stream::iter(paths.to_vec()).map(sign).buffered(SIGNED_AT_ONCE).try_collect().await
     }
 }

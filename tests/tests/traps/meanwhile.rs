@@ -369,6 +369,29 @@ async fn version_that_was_deleted_in_its_knowledge_is_not_read_when_it_lands_lat
     assert!(matches!(found, Err(Error::NotFound { .. })), "{found:?}");
 }
 
+/// Where it was brought from cannot be asked for a while, when it seems to be deleted.
+#[tokio::test(start_paused = true)]
+async fn what_was_deleted_while_it_was_copied_is_remembered_until_all_can_be_asked() {
+    let lab = Lab::new(2);
+    let (runner, deleter) = (lab.process(1), lab.process(2));
+    deleter.store.loaded().await;
+    lab.backends[1].write_directly(&key(), "old");
+    let gate = Gate::new();
+    runner.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let store = runner.store.clone();
+    let mending = runner.run(async move { store.mend(None).await });
+    timeout(lab.settings.quarantine, gate.reached()).await.expect("it is brought to b0");
+    deleter.delete(&key()).await.unwrap().unwrap();
+    gate.open();
+    mending.await.unwrap();
+    assert_eq!(lab.at(0, &key()).as_deref(), Some("old"));
+    runner.refuse(1);
+    sleep(lab.settings.journal_poll * 3).await;
+    runner.recover(1).await;
+    sleep(lab.settings.journal_poll * 2).await;
+    lab.expect_everywhere(&[&runner, &deleter], &key(), None).await;
+}
+
 /// A delete that was replayed, and is no news to anybody, lands at the source of what is being brought.
 #[tokio::test(start_paused = true)]
 async fn replayed_delete_at_the_source_of_a_copy_does_not_bury_an_acknowledged_write() {

@@ -130,3 +130,21 @@ async fn process_that_only_signs_finds_out_that_a_backend_is_down() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(signed_by(&store, &key).await, "second.test");
 }
+
+/// Nobody can sign for the backend that has the object, and the other one may have it by the time that the URL is used.
+#[tokio::test(start_paused = true)]
+async fn url_is_of_the_only_backend_that_signs_whoever_has_the_object() {
+    let key = Path::from("data/k");
+    let first = AnyStore::new(InMemory::new(), Identity::new("memory", "", "first"));
+    let second = AnyStore::new(InMemory::new(), Identity::new("memory", "", "second"));
+    let second = second.with_signer(Arc::new(Named("second")));
+    let builder = Failover::builder().seed(1);
+    let store = builder.seeded_backend(first).backend(second).build().unwrap();
+    store.put(&key, "x".into()).await.unwrap();
+    assert_eq!(signed_by(&store, &key).await, "second.test");
+    let keys = [key, Path::from("data/nothing")];
+    let signer = store.signer().unwrap();
+    let urls = signer.signed_urls(Method::GET, &keys, FOR).await.unwrap();
+    let paths: Vec<&str> = urls.iter().map(Url::path).collect();
+    assert_eq!(paths, ["/data/k", "/data/nothing"]);
+}

@@ -286,6 +286,7 @@ impl Engine {
             sent => sent,
         };
         if let Ok(true) = sent {
+            let bound = bound + Self::assembly_time(size);
             return match within(bound, upload.complete()).await {
                 Ok(_) => Ok(Some(size)),
                 Err(error) => Err(self.blame(target, error).await),

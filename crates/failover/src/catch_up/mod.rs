@@ -20,9 +20,10 @@ use lifeboat_core::stamp::key_hash;
 use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::copying::ONE_PUT;
+use self::runner::PASS_PAUSE;
 use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
 use crate::backend::{Backend, Mask};
 use crate::engine::{Engine, UnderWay};
@@ -109,6 +110,21 @@ impl Created {
         let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
         let stamp = order.unwrap_or(Stamp::new(written << 16, 0));
         Some(Self { source, target, tag, stamp, open })
+    }
+
+    /// What says that it was deleted since, and before whatever is written later.
+    fn burial<'k>(&self, key: &'k Path) -> Mark<'k> {
+        Mark {
+            key,
+            delete: true,
+            stamp: self.stamp.next(),
+            version: None,
+            after: None,
+            ambiguous: true,
+            acknowledged: false,
+            confirmed: false,
+            size: None,
+        }
     }
 
     /// Whether nobody has the version any more but those that it, or its like, was brought to, or where it may land.
@@ -201,7 +217,7 @@ impl Engine {
 
     /// A version whose source is gone when it has landed elsewhere, or may do so, was deleted meanwhile, by somebody who
     /// found nothing at the target yet: it is not to come back. Whether there seems to be such a version. Then the key is left
-    /// as it is until every journal has been read once more, without its lock: one of them may explain it.
+    /// as it is until every journal has been read once more: one of them may explain it.
     fn suspect_deletes(
         self: &Arc<Self>,
         key: &Path,
@@ -218,44 +234,43 @@ impl Engine {
         if gone.is_empty() {
             return false;
         }
-        let (engine, key, under_way) = (Arc::clone(self), key.clone(), UnderWay::new(self));
+        let (engine, key) = (Arc::clone(self), key.clone());
         self.spawn(async move {
-            engine.bury(&key, targets, gone).await;
-            drop(under_way);
+            tokio::select! {
+                biased;
+                () = engine.until_closed() => {}
+                () = engine.bury(&key, targets, gone) => {}
+            }
         });
         true
     }
 
     /// Leaves a delete marker right after each version that is still gone where it was brought from, and that no marker
-    /// explains; catch-up does the rest.
+    /// explains; catch-up does the rest. It waits until every journal has been read again and every backend answers, for as
+    /// long as a late request may take.
     async fn bury(self: &Arc<Self>, key: &Path, targets: Mask, gone: Vec<Created>) {
-        for at in self.all().iter() {
-            if self.read_journal(at).await.is_err() {
-                return;
-            }
-        }
-        let _guard = self.locks.lock(key).await;
-        let seen = self.look(key).await;
-        let until = Instant::now() + self.settings.attempt_deadline;
-        for created in gone {
-            let still = seen.len() == self.backends.len() && created.is_gone(targets, &seen);
-            if !still || self.is_explained(key, &created) {
+        let suspected = Instant::now();
+        while suspected.elapsed() < self.settings.quarantine {
+            sleep(PASS_PAUSE).await;
+            let heard = |backend: &Arc<Backend>| backend.journal_read_since(suspected);
+            if !self.backends.iter().all(heard) {
                 continue;
             }
-            let mark = Mark {
-                key,
-                delete: true,
-                stamp: created.stamp.next(),
-                version: None,
-                after: None,
-                ambiguous: true,
-                acknowledged: false,
-                confirmed: false,
-                size: None,
-            };
-            self.leave_marker(&mark, created.target, until).await;
+            let _guard = self.locks.lock(key).await;
+            let Some(seen) = self.look_in_time(key, Urgency::Yielding).await else { continue };
+            if seen.len() < self.backends.len() {
+                continue;
+            }
+            let until = Instant::now() + self.settings.attempt_deadline;
+            for created in &gone {
+                if created.is_gone(targets, &seen) && !self.is_explained(key, created) {
+                    self.leave_marker(&created.burial(key), created.target, until).await;
+                }
+            }
+            self.work.notify_one();
+            return;
         }
-        self.work.notify_one();
+        tracing::warn!(%key, "it may have been deleted while it was copied, and not all could be asked: mend it");
     }
 
     /// Whether a marker explains what the source of a version lacks now: an earlier delete, which may have landed there late,
