@@ -382,10 +382,13 @@ async fn what_was_deleted_while_it_was_copied_is_remembered_until_all_can_be_ask
     let mending = runner.run(async move { store.mend(None).await });
     timeout(lab.settings.quarantine, gate.reached()).await.expect("it is brought to b0");
     deleter.delete(&key()).await.unwrap().unwrap();
+    let unread = Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::List]);
+    runner.ways[1].add(unread.prefix(JOURNAL.trim_end_matches('/')));
+    sleep(lab.settings.settle_after * 3).await;
     gate.open();
     mending.await.unwrap();
+    come_to_rest().await;
     assert_eq!(lab.at(0, &key()).as_deref(), Some("old"));
-    runner.refuse(1);
     sleep(lab.settings.journal_poll * 3).await;
     runner.recover(1).await;
     sleep(lab.settings.journal_poll * 2).await;
