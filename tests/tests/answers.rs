@@ -30,6 +30,8 @@ fn settings() -> Settings {
     settings.settling = Duration::from_millis(200);
     settings.journal_poll = Duration::from_millis(300);
     settings.quarantine = Duration::from_secs(2);
+    // Markers about a key that is gone wait until nothing has moved for so long.
+    settings.write_deadline = Duration::from_secs(5);
     settings.health.probe_initial = Duration::from_millis(50);
     settings.health.probe_max = Duration::from_millis(200);
     settings
