@@ -255,6 +255,14 @@ impl Process {
         self.ways[backend].set([Rule::new(Strike::Fail(Failure::Refused))]);
     }
 
+    /// Nobody listens at a backend any more, and the process knows it.
+    pub(crate) async fn lose(&self, backend: usize) {
+        self.refuse(backend);
+        while !self.is_avoided(backend) {
+            self.must_put(&Path::from("data/other"), "x").await;
+        }
+    }
+
     /// Requests to a backend are lost.
     pub(crate) fn swallow(&self, backend: usize) {
         self.ways[backend].set([Rule::new(Strike::Hang)]);

@@ -57,8 +57,7 @@ async fn catch_up_does_not_bring_back_what_is_deleted_by_somebody_who_has_not_he
     deleter.store.loaded().await;
     runner.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Refused));
     let gate = Gate::new();
-    let held = Rule::new(Strike::Hold(gate.clone())).on(&[Operation::Create]);
-    runner.ways[0].add(held.key(key().as_ref()).times(1));
+    runner.strike(0, &[Operation::Create], &key(), Strike::Hold(gate.clone()));
     runner.must_put(&key(), "v1").await;
     let reached = timeout(lab.settings.quarantine, gate.reached()).await;
     reached.expect("it is brought to b0");
@@ -79,10 +78,7 @@ async fn write_that_lands_on_top_of_a_later_one_is_found_again() {
     let lab = Lab::new(2);
     let (writer, other) = (lab.process(1), lab.process(2));
     other.store.loaded().await;
-    writer.refuse(0);
-    while !writer.is_avoided(0) {
-        writer.must_put(&Path::from("data/other"), "x").await;
-    }
+    writer.lose(0).await;
     // Its marker is there at once, the data takes its time.
     let gate = Gate::new();
     writer.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
@@ -112,8 +108,7 @@ async fn backend_that_lags_and_is_avoided_does_not_say_not_modified() {
         process.must_put(&key(), "v2").await;
     }
     process.clear(0);
-    let hiccup = Strike::Fail(Failure::Reset);
-    process.ways[1].add(Rule::new(hiccup).on(&[Operation::Get]).key(key().as_ref()).times(1));
+    process.strike(1, &[Operation::Get], &key(), Strike::Fail(Failure::Reset));
     let options = GetOptions { if_none_match: e_tag, ..GetOptions::default() };
     assert!(process.is_avoided(0), "not probed yet");
     match process.store.get_opts(&key(), options).await {
@@ -163,10 +158,7 @@ async fn marker_that_comes_in_during_a_look_is_looked_at_as_well() {
     let lab = Lab::without_conditions(2);
     let (writer, runner) = (lab.process(1), lab.process(2));
     runner.store.loaded().await;
-    writer.refuse(0);
-    while !writer.is_avoided(0) {
-        writer.must_put(&Path::from("data/other"), "x").await;
-    }
+    writer.lose(0).await;
     writer.must_put(&key(), "v1").await;
     sleep(lab.settings.journal_poll * 6).await;
     assert_eq!(lab.at(0, &key()).as_deref(), Some("v1"), "caught up");
@@ -195,10 +187,7 @@ async fn failed_write_does_not_make_its_key_unreadable_for_an_outage() {
     let process = lab.process(1);
     process.must_put(&key(), "v1").await;
     come_to_rest().await;
-    process.refuse(0);
-    while !process.is_avoided(0) {
-        process.must_put(&Path::from("data/other"), "x").await;
-    }
+    process.lose(0).await;
     // b1 dies when it has the marker, and before it has the data.
     let gate = Gate::new();
     process.strike(1, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
@@ -250,10 +239,7 @@ async fn update_of_an_object_that_was_just_copied_reaches_all_backends() {
 async fn marker_that_was_written_twice_is_removed_when_its_first_request_lands() {
     let lab = Lab::without_conditions(2);
     let process = lab.process(1);
-    process.refuse(0);
-    while !process.is_avoided(0) {
-        process.must_put(&Path::from("data/other"), "x").await;
-    }
+    process.lose(0).await;
     let first = Gate::new();
     let held = Rule::new(Strike::Hold(first.clone())).on(Operation::PUTS).prefix(JOURNAL);
     process.ways[1].add(held.times(1));
@@ -294,10 +280,7 @@ async fn older_version_that_lands_late_is_not_taken_for_the_latest_by_others() {
     lab.settings.quarantine = Duration::from_mins(10);
     let (writer, other) = (lab.process(1), lab.process(2));
     other.store.loaded().await;
-    writer.refuse(1);
-    while !writer.is_avoided(1) {
-        writer.must_put(&Path::from("data/other"), "x").await;
-    }
+    writer.lose(1).await;
     let late = Strike::FailLate(Failure::Reset, lab.settings.quarantine);
     writer.strike(0, Operation::PUTS, &key(), late);
     writer.must_put(&key(), "v1").await;
@@ -314,8 +297,7 @@ async fn older_version_that_lands_late_is_not_taken_for_the_latest_by_others() {
     }
     let third = lab.process(3);
     third.store.loaded().await;
-    let hiccup = Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::Get]);
-    third.ways[1].add(hiccup.key(key().as_ref()).times(1));
+    third.strike(1, &[Operation::Get], &key(), Strike::Fail(Failure::Reset));
     match third.get(&key()).await {
         Ok(found) => assert_eq!(found, "v2"),
         Err(error) => assert_eq!(reason(&error).0, Reason::Stale, "{error}"),
@@ -335,8 +317,7 @@ async fn late_delete_at_the_source_of_a_copy_does_not_bury_the_copy() {
     process.delete(&key()).await.unwrap().unwrap();
     process.strike(0, Operation::PUTS, &key(), Strike::Fail(Failure::Refused));
     let gate = Gate::new();
-    let held = Rule::new(Strike::Hold(gate.clone())).on(&[Operation::Create]);
-    process.ways[0].add(held.key(key().as_ref()).times(1));
+    process.strike(0, &[Operation::Create], &key(), Strike::Hold(gate.clone()));
     process.must_put(&key(), "v2").await;
     let reached = timeout(lab.settings.quarantine, gate.reached()).await;
     reached.expect("it is brought to b0");
@@ -403,10 +384,7 @@ async fn replayed_delete_at_the_source_of_a_copy_does_not_bury_an_acknowledged_w
     lab.settings.write_deadline = lab.settings.quarantine;
     let first = lab.process(1);
     first.must_put(&key(), "old").await;
-    first.refuse(1);
-    while !first.is_avoided(1) {
-        first.must_put(&Path::from("data/other"), "x").await;
-    }
+    first.lose(1).await;
     first.delete(&key()).await.unwrap().unwrap();
     first.spawner.crash();
     // Everybody has heard of the delete; this one replays it.

@@ -10,7 +10,7 @@ use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Operation, Rule
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::signer::{Method, Signer, Url};
-use object_store::{ObjectStoreExt, Result};
+use object_store::{ObjectStore, ObjectStoreExt, Result};
 
 const FOR: Duration = Duration::from_mins(5);
 
@@ -25,13 +25,17 @@ impl Signer for Named {
     }
 }
 
+fn signing(store: impl ObjectStore, name: &'static str) -> AnyStore {
+    let store = AnyStore::new(store, Identity::new("memory", "", name));
+    store.with_signer(Arc::new(Named(name)))
+}
+
 fn pair() -> (Failover, [Faults; 2]) {
     let ways = [Faults::seeded(1), Faults::seeded(2)];
     let mut builder = Failover::builder().seed(1);
     for (way, name) in ways.iter().zip(["first", "second"]) {
         let store = FaultStore::new(InMemory::new(), way.clone());
-        let store = AnyStore::new(store, Identity::new("memory", "", name));
-        builder = builder.seeded_backend(store.with_signer(Arc::new(Named(name))));
+        builder = builder.seeded_backend(signing(store, name));
     }
     (builder.build().unwrap(), ways)
 }
@@ -108,14 +112,10 @@ async fn url_of_a_key_whose_only_holder_is_down_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn url_is_not_of_a_backend_that_has_yet_to_get_the_object() {
     let key = Path::from("data/k");
-    let mut builder = Failover::builder().seed(1);
-    let named = |store: Arc<InMemory>, name| {
-        let store = AnyStore::new(store, Identity::new("memory", "", name));
-        store.with_signer(Arc::new(Named(name)))
-    };
-    let (new, old) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+    let (new, old) = (InMemory::new(), InMemory::new());
     old.put(&key, "old".into()).await.unwrap();
-    builder = builder.backend(named(new, "first")).seeded_backend(named(old, "second"));
+    let builder = Failover::builder().seed(1);
+    let builder = builder.backend(signing(new, "first")).seeded_backend(signing(old, "second"));
     let store = builder.build().unwrap();
     assert_eq!(signed_by(&store, &key).await, "second.test");
 }
@@ -136,8 +136,7 @@ async fn process_that_only_signs_finds_out_that_a_backend_is_down() {
 async fn url_is_of_the_only_backend_that_signs_whoever_has_the_object() {
     let key = Path::from("data/k");
     let first = AnyStore::new(InMemory::new(), Identity::new("memory", "", "first"));
-    let second = AnyStore::new(InMemory::new(), Identity::new("memory", "", "second"));
-    let second = second.with_signer(Arc::new(Named("second")));
+    let second = signing(InMemory::new(), "second");
     let builder = Failover::builder().seed(1);
     let store = builder.seeded_backend(first).backend(second).build().unwrap();
     store.put(&key, "x".into()).await.unwrap();

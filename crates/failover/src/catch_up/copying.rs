@@ -85,7 +85,7 @@ impl Engine {
         let conditional = self.backends[target].enforces_conditions() && meta.size <= ONE_PUT;
         let Some(read) = self.open_source(key, source, meta).await? else { return Ok(None) };
         if conditional {
-            let (body, memory) = self.read_whole((source, read), key).await?;
+            let (body, _memory) = self.read_whole((source, read), key).await?;
             for _ in 0..CREATES {
                 match self.put_whole(body.clone(), (target, key), mode.clone()).await {
                     Ok(bytes) => return Ok(Some(bytes)),
@@ -101,9 +101,7 @@ impl Engine {
             }
             // What exists for creates and for nobody else: parts of an upload that was never completed, at some services.
             // Waiting would not end; the put goes without the condition.
-            let put = self.put_whole(body, (target, key), PutMode::Overwrite).await.map(Some);
-            drop(memory);
-            return put;
+            return self.put_whole(body, (target, key), PutMode::Overwrite).await.map(Some);
         }
         self.transfer((source, read), key, (target, key), There::Still(before)).await
     }

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::copying::ONE_PUT;
 use self::runner::PASS_PAUSE;
-use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
+use self::verdict::{CLOCK_MARGIN, Settlement, State, settle, written};
 use crate::backend::{Backend, Mask};
 use crate::engine::{Engine, UnderWay};
 use crate::error::{describe, is_missing, within};
@@ -107,24 +107,8 @@ impl Created {
     ) -> Option<Self> {
         let (meta, _) = seen_at(seen, source)?;
         let (tag, order) = order_of(key, source, seen, known);
-        let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
-        let stamp = order.unwrap_or(Stamp::new(written << 16, 0));
+        let stamp = order.unwrap_or(Stamp::new(written(meta) << 16, 0));
         Some(Self { source, target, tag, stamp, open })
-    }
-
-    /// What says that it was deleted since, and before whatever is written later.
-    fn burial<'k>(&self, key: &'k Path) -> Mark<'k> {
-        Mark {
-            key,
-            delete: true,
-            stamp: self.stamp.next(),
-            version: None,
-            after: None,
-            ambiguous: true,
-            acknowledged: false,
-            confirmed: false,
-            size: None,
-        }
     }
 
     /// Whether nobody has the version any more but those that it, or its like, was brought to, or where it may land.
@@ -264,7 +248,8 @@ impl Engine {
             let until = Instant::now() + self.settings.attempt_deadline;
             for created in &gone {
                 if created.is_gone(targets, &seen) && !self.is_explained(key, created) {
-                    self.leave_marker(&created.burial(key), created.target, until).await;
+                    let mark = Mark::inferred_delete(key, created.stamp.next());
+                    self.leave_marker(&mark, created.target, until).await;
                 }
             }
             self.work.notify_one();
@@ -422,18 +407,7 @@ impl Engine {
             .filter(|target| about(*target).next().is_none())
             .collect();
         let stamp = settlement.deleted.unwrap_or_else(|| self.stamp(key));
-        let mark = Mark {
-            key,
-            delete: true,
-            stamp,
-            version: None,
-            // What its writer knew is not known here.
-            after: None,
-            ambiguous: true,
-            acknowledged: false,
-            confirmed: false,
-            size: None,
-        };
+        let mark = Mark::inferred_delete(key, stamp);
         let until = Instant::now() + self.settings.attempt_deadline;
         for target in unnamed {
             self.leave_marker(&mark, target, until).await;

@@ -209,9 +209,13 @@ fn outlived(state: &State<'_>, deleted: Option<Stamp>, known: &[Known]) -> bool 
 
 /// Whether an object may have been written after a stamp was given, as far as clocks can tell.
 pub(crate) fn may_follow(meta: &ObjectMeta, stamp: Stamp) -> bool {
-    let written = u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0);
     let margin = u64::try_from(CLOCK_ERROR.as_millis()).unwrap_or(u64::MAX);
-    written.saturating_add(margin) > stamp.unix_millis()
+    written(meta).saturating_add(margin) > stamp.unix_millis()
+}
+
+/// When an object was written by its provider's clock, in milliseconds since 1970.
+pub(crate) fn written(meta: &ObjectMeta) -> u64 {
+    u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0)
 }
 
 /// Whether two backends hold one version.

@@ -156,6 +156,24 @@ pub(crate) struct Mark<'a> {
     pub(crate) size: Option<u64>,
 }
 
+impl<'a> Mark<'a> {
+    /// Of a delete that nobody acknowledged: it follows from what the backends have.
+    pub(crate) fn inferred_delete(key: &'a Path, stamp: Stamp) -> Self {
+        Self {
+            key,
+            delete: true,
+            stamp,
+            version: None,
+            // What its writer knew is not known here.
+            after: None,
+            ambiguous: true,
+            acknowledged: false,
+            confirmed: false,
+            size: None,
+        }
+    }
+}
+
 impl Engine {
     pub(crate) fn draft(&self, mark: &Mark<'_>, target: usize) -> Draft {
         let marker = Arc::new(Marker {
