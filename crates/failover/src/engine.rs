@@ -165,21 +165,22 @@ impl Engine {
         mask
     }
 
-    /// The backends that a write is sent to: those in use, and where they are fewer than must have it, also those that are
-    /// avoided, if they answer all the same.
+    /// The backends that a write is sent to: those in use, and where they are fewer than must have it, all that answer.
     pub(crate) async fn takers(&self) -> Mask {
-        let mut takers = self.in_use();
-        if takers.len() >= self.settings.min_copies {
-            return takers;
-        }
-        takers = self.reachable();
-        let away = self.backends.iter().filter(|backend| !takers.has(backend.at));
+        let takers = self.in_use();
+        if takers.len() >= self.settings.min_copies { takers } else { self.answering().await }
+    }
+
+    /// The backends in use, and those that are avoided and answer all the same.
+    pub(crate) async fn answering(&self) -> Mask {
+        let mut answering = self.reachable();
+        let away = self.backends.iter().filter(|backend| !answering.has(backend.at));
         let asked = away.map(|backend| async {
             let asked = timeout(self.settings.health.probe_deadline, self.is_out(backend, 1)).await;
             matches!(asked, Ok(false)).then_some(backend.at)
         });
-        takers |= futures::future::join_all(asked).await.into_iter().flatten().collect();
-        takers
+        answering |= futures::future::join_all(asked).await.into_iter().flatten().collect();
+        answering
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

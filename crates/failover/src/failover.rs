@@ -12,7 +12,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::backend::Backend;
 use crate::builder::FailoverBuilder;
-use crate::catch_up::CONFLICTS;
+use crate::catch_up::conflicts::CONFLICTS;
 use crate::catch_up::mend::MendReport;
 use crate::catch_up::runner::CatchUpReport;
 use crate::engine::Engine;

@@ -7,7 +7,7 @@ use lifeboat_failover::Reason;
 use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion,
+    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -492,4 +492,22 @@ async fn parts_of_an_upload_that_a_backend_was_not_asked_to_complete_are_removed
     come_to_rest().await;
     assert_eq!(lab.backends[1].open_uploads(), 0);
     lab.expect_everywhere(&[&process], &key(), Some("part")).await;
+}
+
+/// A service stored other bytes than it was sent under the right stamp, and they could be neither replaced nor removed at
+/// once. They are not copied on, and do not stay.
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_otherwise_than_sent_does_not_pass_for_its_version() {
+    let lab = Lab::new(3);
+    let process = lab.process(1);
+    process.lose(2).await;
+    process.strike(0, Operation::PUTS, &key(), Strike::FailAfter(Failure::Reset));
+    process.must_put(&key(), "right").await;
+    let stored = lab.backends[0].object(&key()).expect("it has landed");
+    let options = PutOptions::from(stored.object_attributes());
+    lab.backends[0].as_seen_by(9).put_opts(&key(), "wrong".into(), options).await.unwrap();
+    process.recover(2).await;
+    process.store.catch_up().await;
+    assert_eq!(lab.at(2, &key()).as_deref(), Some("right"));
+    lab.expect_everywhere(&[&process], &key(), Some("right")).await;
 }

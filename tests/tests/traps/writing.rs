@@ -358,6 +358,42 @@ async fn copies_that_are_needed_are_written_to_a_backend_that_answers_again_befo
     assert_eq!(lab.at(0, &key()).as_deref(), Some("v2"));
 }
 
+/// Simulation seed 55017892: the slow one was left out, because there were enough others, and then one of them fell silent.
+#[tokio::test(start_paused = true)]
+async fn copies_that_a_silent_backend_does_not_take_are_written_to_one_that_others_outran() {
+    let mut lab = Lab::new(3);
+    lab.settings.min_copies = 2;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    process.outrun_the_first(&key()).await;
+    process.swallow(1);
+    process.must_put(&key(), "v2").await;
+    process.delete(&key()).await.unwrap().unwrap();
+    assert_eq!(lab.at(0, &key()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_sent_a_write_after_all_has_an_intent_before() {
+    let mut lab = Lab::new(3);
+    lab.settings.min_copies = 2;
+    lab.settings.intent = true;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    process.outrun_the_first(&key()).await;
+    process.swallow(1);
+    let gate = Gate::new();
+    process.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let put = process.put(&key(), "v2");
+    gate.reached().await;
+    let says_that_it_may_land = |path: &Path| {
+        path.as_ref().starts_with(&format!("{JOURNAL}sim.b0/"))
+            && path.parts().nth(3).is_some_and(|name| name.as_ref().contains("_pa"))
+    };
+    assert!(lab.markers(2).iter().any(says_that_it_may_land), "{:?}", lab.markers(2));
+    gate.open();
+    put.await.unwrap().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_nobody_serves_a_slow_backend_is_not_the_only_one_that_is_asked() {
     let lab = Lab::new(2);

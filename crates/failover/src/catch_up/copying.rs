@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// Opens exactly the version that was observed; none if it is no longer there.
-    async fn open_source(
+    pub(super) async fn open_source(
         &self,
         key: &Path,
         source: usize,
@@ -219,7 +219,7 @@ impl Engine {
     }
 
     /// The whole of what was opened, to be sent to `to`, and the memory that it takes.
-    async fn read_whole(
+    pub(super) async fn read_whole(
         &self,
         (source, read): (usize, GetResult),
         to: &Path,

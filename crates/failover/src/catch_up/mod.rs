@@ -1,12 +1,15 @@
 //! Catch-up: bringing the backends to one state of a key. State-based: what is there decides, the markers
 //! only say where to look.
 
+pub(crate) mod conflicts;
 pub(crate) mod copying;
 pub(crate) mod mend;
 pub(crate) mod patience;
 mod read_through;
 pub(crate) mod runner;
+mod spoilt;
 pub(crate) mod stillness;
+mod vanished;
 pub(crate) mod verdict;
 
 use std::collections::BTreeSet;
@@ -16,15 +19,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use lifeboat_core::repeated::watched;
-use lifeboat_core::stamp::key_hash;
 use lifeboat_core::{Class, Effect, Stamp, VersionTag};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, PutMode, Result, UpdateVersion};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use self::copying::ONE_PUT;
-use self::runner::PASS_PAUSE;
-use self::verdict::{CLOCK_MARGIN, Settlement, State, settle, written};
+use self::vanished::Created;
+use self::verdict::{CLOCK_MARGIN, Settlement, State, settle};
 use crate::backend::{Backend, Mask};
 use crate::engine::{Engine, UnderWay};
 use crate::error::{describe, is_missing, within};
@@ -82,43 +84,6 @@ impl Reconciled {
     /// Whether there is an object at a backend; none if that does not have the latest state.
     pub(crate) fn exists_at(&self, at: usize) -> Option<bool> {
         self.is_level(at).then_some(self.exists)
-    }
-}
-
-/// A version that was brought to a backend which had nothing.
-#[derive(Debug)]
-struct Created {
-    source: usize,
-    target: usize,
-    tag: Option<VersionTag>,
-    /// The order of what was brought; without a stamp, when its provider says that it was written.
-    stamp: Stamp,
-    /// It has no clear answer: it may land later.
-    open: bool,
-}
-
-impl Created {
-    fn of(
-        key: &Path,
-        (source, target): (usize, usize),
-        seen: &[(usize, Seen)],
-        known: &[Known],
-        open: bool,
-    ) -> Option<Self> {
-        let (meta, _) = seen_at(seen, source)?;
-        let (tag, order) = order_of(key, source, seen, known);
-        let stamp = order.unwrap_or(Stamp::new(written(meta) << 16, 0));
-        Some(Self { source, target, tag, stamp, open })
-    }
-
-    /// Whether nobody has the version any more but those that it, or its like, was brought to, or where it may land.
-    fn is_gone(&self, targets: Mask, seen: &[(usize, Seen)]) -> bool {
-        let elsewhere = |(at, seen): &(usize, Seen)| !targets.has(*at) && seen.is_some();
-        let landed = match seen_at(seen, self.target) {
-            Some((_, there)) => *there == self.tag,
-            None => self.open,
-        };
-        landed && !seen.iter().any(elsewhere)
     }
 }
 
@@ -199,75 +164,6 @@ impl Engine {
         done
     }
 
-    /// A version whose source is gone when it has landed elsewhere, or may do so, was deleted meanwhile, by somebody who
-    /// found nothing at the target yet: it is not to come back. Whether there seems to be such a version. Then the key is left
-    /// as it is until every journal has been read once more: one of them may explain it.
-    fn suspect_deletes(
-        self: &Arc<Self>,
-        key: &Path,
-        seen: &[(usize, Seen)],
-        done: &mut Reconciled,
-    ) -> bool {
-        if done.created.is_empty() || seen.len() < self.backends.len() {
-            return false;
-        }
-        let created = std::mem::take(&mut done.created);
-        let targets = created.iter().map(|created| created.target).collect();
-        let gone = |created: &Created| created.is_gone(targets, seen);
-        let gone: Vec<Created> = created.into_iter().filter(gone).collect();
-        if gone.is_empty() {
-            return false;
-        }
-        let (engine, key) = (Arc::clone(self), key.clone());
-        self.spawn(async move {
-            tokio::select! {
-                biased;
-                () = engine.until_closed() => {}
-                () = engine.bury(&key, targets, gone) => {}
-            }
-        });
-        true
-    }
-
-    /// Leaves a delete marker right after each version that is still gone where it was brought from, and that no marker
-    /// explains; catch-up does the rest. It waits until every journal has been read again and every backend answers, for as
-    /// long as a late request may take.
-    async fn bury(self: &Arc<Self>, key: &Path, targets: Mask, gone: Vec<Created>) {
-        let suspected = Instant::now();
-        while suspected.elapsed() < self.settings.quarantine {
-            sleep(PASS_PAUSE).await;
-            let heard = |backend: &Arc<Backend>| backend.journal_read_since(suspected);
-            if !self.backends.iter().all(heard) {
-                continue;
-            }
-            let _guard = self.locks.lock(key).await;
-            let Some(seen) = self.look_in_time(key, Urgency::Yielding).await else { continue };
-            if seen.len() < self.backends.len() {
-                continue;
-            }
-            let until = Instant::now() + self.settings.attempt_deadline;
-            for created in &gone {
-                if created.is_gone(targets, &seen) && !self.is_explained(key, created) {
-                    let mark = Mark::inferred_delete(key, created.stamp.next());
-                    self.leave_marker(&mark, created.target, until).await;
-                }
-            }
-            self.work.notify_one();
-            return;
-        }
-        tracing::warn!(%key, "it may have been deleted while it was copied, and not all could be asked: mend it");
-    }
-
-    /// Whether a marker explains what the source of a version lacks now: an earlier delete, which may have landed there late,
-    /// or that version or a later one, which it may have yet to get.
-    fn is_explained(&self, key: &Path, created: &Created) -> bool {
-        let explains = |Known { marker, target, .. }: &Known| {
-            *target == Some(created.source)
-                && (marker.delete || (marker.acknowledged && marker.stamp >= created.stamp))
-        };
-        self.index.view(key, |known| known.iter().any(explains)) == Some(true)
-    }
-
     /// Whether a key is let go of: writers of it wait for a slow backend no longer than for one that is asked.
     fn is_late(&self, key: &Path, urgency: Urgency, began: Instant) -> bool {
         let took = began.elapsed();
@@ -310,8 +206,12 @@ impl Engine {
         let Some(mut settlement) = settle(key, &states, known) else {
             return Ok(true);
         };
+        settlement.prefer_clear(&seen, known);
         if !self.leave_out_equals(key, &mut settlement, &seen, late).await? {
             return Ok(false);
+        }
+        if settlement.lagging.is_empty() && urgency == Urgency::Yielding {
+            self.find_spoilt(key, &mut settlement, &seen, known).await?;
         }
         // A backend without a marker holds every acknowledged write. Where it disagrees all the same, a write is
         // just on its way through; only when nothing can be on its way any more is that a difference to settle. Nor is
@@ -797,43 +697,6 @@ impl Engine {
         });
         waiting && !running && !asking
     }
-
-    /// Keeps a version that lost, before it is overwritten; not everywhere, or not at all, when it is `late`.
-    async fn keep_conflict(
-        self: &Arc<Self>,
-        key: &Path,
-        loser: usize,
-        seen: &[(usize, Seen)],
-        late: &(dyn Fn() -> bool + Sync),
-    ) -> Result<()> {
-        let Some((meta, tag)) = seen_at(seen, loser) else { return Ok(()) };
-        let kept_at = conflict_path(key, &self.backends[loser].id, meta, *tag);
-        let before = self.patience.kept(&kept_at);
-        let mut kept = before.unwrap_or(Mask::NONE);
-        let mut last = None;
-        for target in self.in_use().without(kept).iter() {
-            if late() {
-                break;
-            }
-            match self.copy_object(key, loser, meta, target, &kept_at).await {
-                Ok(_) => kept.set(target),
-                Err(error) => last = Some(error),
-            }
-        }
-        if kept.is_empty() {
-            return last.map_or(Ok(()), Err);
-        }
-        self.patience.keep(&kept_at, kept);
-        // Counted when it is kept, not again while the key cannot be settled.
-        if before.is_some() {
-            return Ok(());
-        }
-        self.conflicts.fetch_add(1, Ordering::AcqRel);
-        self.observers.conflicts.increment(1);
-        tracing::warn!(%key, %kept_at, "two versions competed; the loser was kept");
-        self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
-        Ok(())
-    }
 }
 
 /// What a backend was seen to hold; none if nothing, or if it did not answer.
@@ -876,19 +739,6 @@ pub(crate) fn holds_marked(key: &Path, state: &State<'_>, newest: Option<&Known>
     }
 }
 
-/// Longest part of a key in the name of a conflict: providers allow 1024 bytes for the whole.
-const LONGEST_SHOWN: usize = 880;
-
-/// A key as the names of conflicts show it: one that is too long is cut, and ends in its hash.
-fn shown(key: &Path) -> String {
-    let text = key.as_ref();
-    if text.len() <= LONGEST_SHOWN {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(LONGEST_SHOWN);
-    format!("{}-{:016x}", text[..end].trim_end_matches('/'), key_hash(key))
-}
-
 /// Whether a marker that another process wrote beside its data speaks of a write that has landed. Its target was never
 /// sent anything, and its keeper holds that version: nothing of it is on its way any more. A later version says so only
 /// when it has been `still` there for longer than a write takes: the marked one may be about to land on top of it. A
@@ -908,21 +758,3 @@ fn has_landed(key: &Path, known: &Known, states: &[State<'_>], still: bool) -> b
 
 /// Added to the polling interval, so that every live process has had its answer: the longest a listing may take.
 const JOIN_MARGIN: Duration = Duration::from_secs(2);
-
-/// Where conflicts lie.
-pub(crate) const CONFLICTS: &str = "conflicts";
-
-/// `.lifeboat/conflicts/<key>/<stamp, or what tells apart what carries none>`. The same loser has the same name,
-/// whoever keeps it.
-fn conflict_path(key: &Path, backend: &str, meta: &ObjectMeta, tag: Option<VersionTag>) -> Path {
-    let version = if let Some(tag) = tag {
-        tag.to_string()
-    } else {
-        // The time alone would not do: providers tell it in seconds.
-        let e_tag = meta.e_tag.as_deref().unwrap_or_default();
-        let print = key_hash(&Path::from_iter([backend, e_tag, &meta.size.to_string()]));
-        format!("unstamped-{}-{print:016x}", meta.last_modified.timestamp_millis())
-    };
-    let name = format!("{}/{CONFLICTS}/{}/{version}", lifeboat_core::RESERVED_PREFIX, shown(key));
-    Path::parse(name).unwrap_or_default()
-}

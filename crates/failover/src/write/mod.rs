@@ -248,34 +248,33 @@ impl Engine {
         let mut legs = self.legs(&write, send, until, &enough);
         let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
         tally.confirmed.append(&mut write.decided);
-        // Those who are asked may be silent while those who were left out have become free.
-        let relief = async {
-            if !dirt.busy.is_empty() {
+        loop {
+            // Those who are asked may be silent while those who were left out would take it.
+            let relief = async {
                 sleep(self.marker_patience() + write.takes()).await;
-                if !self.spare(&write, homes, until).await.is_empty() {
-                    return;
+                if self.spare(&write, homes, until).await.is_empty() {
+                    std::future::pending::<()>().await;
                 }
+            };
+            self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), relief).await;
+            let few = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
+            if !few {
+                break;
             }
-            std::future::pending::<()>().await;
-        };
-        self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), relief).await;
-        // They were left out because an earlier write of the key is on its way there; now they are needed.
-        let few = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
-        if few && Instant::now() < until {
             let spare = self.spare(&write, homes, until).await;
-            if !spare.is_empty() {
-                send |= spare;
-                legs.extend(self.legs(&write, spare, until, &enough));
-                let never = std::future::pending();
-                self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), never)
-                    .await;
+            if spare.is_empty() || Instant::now() >= until {
+                break;
             }
+            if self.settings.intent {
+                beside.extend(self.intend(&write, spare, homes, until).await);
+            }
+            homes |= spare;
+            send |= spare;
+            legs.extend(self.legs(&write, spare, until, &enough));
         }
         self.await_markers(&mut writing, &mut beside).await;
         self.index.outlive(&write.key, tally.has(), write.stamp, write.delete);
-        let mut asked = send;
-        asked |= decided;
-        send |= self.hold_ground(&write, &mut tally, &mut legs, asked, until).await;
+        send |= self.hold_ground(&write, &mut tally, &mut legs, homes, until).await;
         let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
         self.conclude(write, tally, beside, (pending, legs), until).await
     }
@@ -294,11 +293,36 @@ impl Engine {
         send.iter().map(leg).collect()
     }
 
-    /// Backends that were not asked because an earlier write of the key was on its way there, when that has ended.
+    /// Backends that were not asked, because an earlier write of the key was on its way there or because they are avoided:
+    /// those of them that answer, as soon as one is free.
     async fn spare(&self, write: &Write, asked: Mask, until: Instant) -> Mask {
-        let spare = self.in_use().without(write.without).without(asked);
-        let free = !spare.is_empty() && self.await_legs_of(&write.key, spare, until).await;
-        if free { spare } else { Mask::NONE }
+        let rest = self.all().without(write.without).without(asked);
+        if rest.is_empty() {
+            return Mask::NONE;
+        }
+        let answering = timeout_at(until, self.answering()).await.unwrap_or(Mask::NONE);
+        let rest = rest.without(self.all().without(answering));
+        let free = || rest.without(self.index.dirt(&write.key).unwrap_or_default().busy);
+        if !rest.is_empty() {
+            self.await_legs(until, || !free().is_empty()).await;
+        }
+        free()
+    }
+
+    /// Writes intents about backends that are sent a write after all.
+    async fn intend(
+        self: &Arc<Self>,
+        write: &Write,
+        targets: Mask,
+        homes: Mask,
+        until: Instant,
+    ) -> Vec<Draft> {
+        let mark = Mark { confirmed: false, ambiguous: true, ..write.mark() };
+        let mut intents: Vec<Draft> =
+            targets.iter().map(|target| self.draft(&mark, target)).collect();
+        let mut writing = self.write_beside(&mut intents, homes, until);
+        self.await_intents(&mut writing, &mut intents, until).await;
+        intents
     }
 
     fn write_beside(self: &Arc<Self>, drafts: &mut [Draft], homes: Mask, until: Instant) -> Beside {
