@@ -55,12 +55,15 @@ pub struct FailoverError {
     key: Option<Path>,
     effect: Effect,
     answers: Vec<Answer>,
+    /// The completion of an upload in parts, which cannot be sent again.
+    completion: bool,
     source: Option<object_store::Error>,
 }
 
 impl FailoverError {
     pub(crate) fn new(reason: Reason, key: Option<&Path>, effect: Effect) -> Self {
-        Self { reason, key: key.cloned(), effect, answers: Vec::new(), source: None }
+        let key = key.cloned();
+        Self { reason, key, effect, answers: Vec::new(), completion: false, source: None }
     }
 
     pub(crate) fn answered(mut self, backend: &str, text: impl Into<String>) -> Self {
@@ -80,6 +83,12 @@ impl FailoverError {
                 self = self.answered(&backend.id, backend.state().as_str());
             }
         }
+        self
+    }
+
+    /// Says that it was the completion of an upload that failed.
+    pub(crate) fn of_completion(mut self, completion: bool) -> Self {
+        self.completion = completion;
         self
     }
 
@@ -129,6 +138,9 @@ impl FailoverError {
 
     fn remedy(&self) -> &'static str {
         match self.reason {
+            Reason::Unavailable | Reason::TooFewCopies if self.completion => {
+                "begin the upload again: its parts are given away with the first completion"
+            }
             Reason::Unavailable | Reason::NotRecorded => "repeat it when a backend is back",
             Reason::Stale => {
                 "repeat it when the backend that has it is back, or set stale_reads = \"serve\""

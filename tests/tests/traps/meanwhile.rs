@@ -459,6 +459,7 @@ async fn throttled_completion_is_not_repeated() {
     let sent = process.count(0, &[Operation::MultipartComplete], &key());
     let failed = upload.complete().await.unwrap_err();
     assert_eq!(reason(&failed).0, Reason::Unavailable, "{failed}");
+    assert!(failed.to_string().contains("begin the upload again"), "{failed}");
     assert_eq!(sent.count(), 0, "nor sent again");
 }
 

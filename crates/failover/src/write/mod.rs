@@ -728,7 +728,9 @@ impl Engine {
         }
         let reason =
             if tally.confirmed.is_empty() { Reason::Unavailable } else { Reason::TooFewCopies };
-        let mut error = FailoverError::new(reason, Some(&write.key), effect);
+        let completion = write.operation == Operation::Multipart;
+        let mut error =
+            FailoverError::new(reason, Some(&write.key), effect).of_completion(completion);
         for (at, _) in &tally.confirmed {
             error = error.answered(&self.backends[*at].id, "confirmed");
         }
