@@ -71,6 +71,8 @@ pub(crate) struct Engine {
     pub(crate) loaded: Flag,
     /// It is settled whether the buckets were new.
     pub(crate) seeding_known: AtomicBool,
+    /// Every backend was found to be new: those that are not marked yet are to be.
+    pub(crate) all_new: AtomicBool,
     /// Requests need not wait for the journals any more.
     pub(crate) ready: AtomicBool,
     /// Every backend's journal has been read once.
@@ -135,6 +137,7 @@ impl Engine {
             started: AtomicBool::new(false),
             loaded: Flag::default(),
             seeding_known: AtomicBool::new(false),
+            all_new: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             journals_known: AtomicBool::new(false),
             closed: Flag::default(),

@@ -1,7 +1,8 @@
 //! `ETag`s belong to a backend: one from another backend must fail a precondition, never pass by accident.
 //!
 //! Those of the first backend are passed on as they are, so that what an application has stored stays valid when it
-//! puts a failover around its store. All others carry a label with their backend's id.
+//! puts a failover around its store. All others carry a label with their backend's id, and so does what carries one already: a
+//! backend may be a failover itself.
 
 const LABEL: &str = "lifeboat-";
 const END: char = '|';
@@ -9,7 +10,9 @@ const END: char = '|';
 /// The `ETag` or version as callers see it.
 pub(crate) fn label(backend: &str, first: bool, tag: Option<String>) -> Option<String> {
     match tag {
-        Some(tag) if !first => Some(format!("{LABEL}{backend}{END}{tag}")),
+        Some(tag) if !first || tag.starts_with(LABEL) => {
+            Some(format!("{LABEL}{backend}{END}{tag}"))
+        }
         tag => tag,
     }
 }
@@ -43,5 +46,7 @@ mod tests {
         assert_eq!(own("b2", false, &tag), None);
         assert_eq!(own("b0", true, "\"abc\""), Some("\"abc\""));
         assert_eq!(own("b1", false, "\"abc\""), None);
+        let nested = label("b0", true, Some(tag.clone())).unwrap();
+        assert_eq!(own("b0", true, &nested), Some(&*tag));
     }
 }

@@ -231,9 +231,15 @@ impl Failover {
     /// Prefers a returned backend again, now. For [`Failback::Manual`](crate::Failback::Manual), or to cut the settling time short.
     ///
     /// # Errors
-    /// There is no such backend.
+    /// There is no such backend, or it has not returned: it answers no probes.
     pub fn fail_back(&self, backend_id: &str) -> Result<()> {
-        self.backend(backend_id)?.observe(Evidence::FailBack, "the operator wants it back");
+        let backend = self.backend(backend_id)?;
+        if !backend.is_in_use() {
+            let state = backend.state();
+            let source = format!("`{backend_id}` is {state}: call this when it answers probes");
+            return Err(object_store::Error::Generic { store: "Failover", source: source.into() });
+        }
+        backend.observe(Evidence::FailBack, "the operator wants it back");
         Ok(())
     }
 

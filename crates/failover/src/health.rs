@@ -141,6 +141,11 @@ impl Health {
         self.state == HealthState::Suspect && self.returned_at.is_some()
     }
 
+    /// Whether it serves, although reads do not prefer it: it has returned, and nothing has failed since.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_settling() && self.consecutive == 0
+    }
+
     /// Whether there is nothing that the next answer would change.
     pub(crate) fn is_quiet(&self) -> bool {
         self.state == HealthState::Serving && self.consecutive == 0 && self.slow == 0
@@ -190,7 +195,7 @@ impl Health {
             Evidence::ProbeBegun if self.state == HealthState::Ejected => {
                 self.state = HealthState::Probing;
             }
-            Evidence::ProbeAnswered => self.returned(now, rules),
+            Evidence::ProbeAnswered => self.returned(now, rules, answers),
             Evidence::ProbeFailed => self.probe_failed(now, rules, jitter),
             Evidence::FailBack if self.is_in_use() => {
                 self.state = HealthState::Serving;
@@ -280,17 +285,19 @@ impl Health {
     fn probe_failed(&mut self, now: Instant, rules: &Rules, jitter: f64) {
         self.state = HealthState::Ejected;
         self.slow = 0;
-        self.probe_pause = (self.probe_pause * 2).min(rules.health.probe_max);
+        // The first probe of all fails without an ejection before it.
+        let pause = (self.probe_pause * 2).max(rules.health.probe_initial);
+        self.probe_pause = pause.min(rules.health.probe_max);
         self.probe_at = now + jittered(self.probe_pause, jitter);
     }
 
-    fn returned(&mut self, now: Instant, rules: &Rules) {
+    fn returned(&mut self, now: Instant, rules: &Rules, answers: u64) {
         if self.is_in_use() {
             return;
         }
         self.state = HealthState::Suspect;
         self.returned_at = Some(now);
-        self.window_began = now;
+        (self.window_began, self.answers_before) = (now, answers);
         (self.consecutive, self.faults, self.slow) = (0, 0, 0);
         self.avoided_until = match rules.failback {
             Failback::Auto => Avoided::Until(now + rules.settling * (1 << self.relapses)),

@@ -110,6 +110,10 @@ impl Engine {
     fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
         self.index.keys_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
     }
+
+    fn is_dirty_under(&self, at: usize, prefix: Option<&Path>) -> bool {
+        self.index.any_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
+    }
 }
 
 /// Whether a backend can be believed about what it does not list.
@@ -211,9 +215,18 @@ impl Listing {
             fresh: true,
             began: Instant::now(),
             first_page: Duration::ZERO,
-            patient: again || !is_complete(backend),
+            patient: again || !is_complete(backend) || !self.has_stand_in(),
         });
         Ok(true)
+    }
+
+    /// Whether another backend lists as much as a complete one, and at no more cost: nothing under the prefix is to be looked up.
+    fn has_stand_in(&self) -> bool {
+        let engine = &self.engine;
+        let fits = |at: usize| {
+            is_complete(&engine.backends[at]) && !engine.is_dirty_under(at, self.prefix.as_ref())
+        };
+        engine.in_use().without(self.asked).iter().any(fits)
     }
 
     /// All other backends are to be listed as well.
@@ -246,9 +259,9 @@ impl Listing {
             .iter()
             .filter(|backend| among.has(backend.at))
             .min_by_key(|backend| {
-                let dirty = engine.dirty_at(backend.at, self.prefix.as_ref()).len();
+                let dirty = engine.is_dirty_under(backend.at, self.prefix.as_ref());
                 let suspect = backend.state() != crate::health::HealthState::Serving;
-                (!is_complete(backend), !backend.is_in_use(), dirty > 0, suspect, backend.at)
+                (!is_complete(backend), !backend.is_in_use(), dirty, suspect, backend.at)
             })
             .map(|backend| backend.at)
     }
@@ -320,12 +333,11 @@ impl Listing {
         if !source.fresh {
             return settings.stall_deadline;
         }
-        let others = self.engine.in_use().without(self.asked);
         let latencies = &self.engine.backends[source.at].latencies;
         match latencies.percentiles(ReadKind::List) {
-            _ if others.is_empty() || source.patient => settings.attempt_deadline,
+            _ if source.patient => settings.attempt_deadline,
             Some((_, p99)) => settings.rescue_after.max(p99 * 4).min(settings.attempt_deadline),
-            None => settings.rescue_after,
+            None => settings.rescue_after.min(settings.attempt_deadline),
         }
     }
 
@@ -413,15 +425,10 @@ async fn overlay(
     after: Option<&Path>,
 ) -> Result<VecDeque<ObjectMeta>> {
     let wanted = |key: &Path| after.is_none_or(|after| key > after);
-    let mut looks = Vec::new();
-    for key in hidden {
-        if wanted(key) {
-            looks.push(look(Arc::clone(engine), key.clone()));
-        }
-    }
-    let found: Vec<Option<ObjectMeta>> =
-        stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-    Ok(found.into_iter().flatten().collect())
+    let keys: Vec<Path> = hidden.iter().filter(|key| wanted(key)).cloned().collect();
+    // Made one by one: a look is large, and there may be very many.
+    let looks = stream::iter(keys).map(|key| look(Arc::clone(engine), key)).buffered(AT_ONCE);
+    looks.try_filter_map(|found| async { Ok(found) }).try_collect().await
 }
 
 /// Looks one key up, wherever its latest version is.

@@ -28,10 +28,10 @@ use crate::Failover;
 use crate::body;
 use crate::engine::Engine;
 use crate::error::{FailoverError, Reason, within};
-use crate::etag::label;
 use crate::events::Operation;
 use crate::health::HealthState;
 use crate::journal::index::Dirt;
+use crate::list::{is_complete, relabel};
 use crate::observe::span;
 use crate::read::KeyLock;
 use crate::write::put::strip;
@@ -115,10 +115,7 @@ impl ObjectStore for Failover {
         if !head {
             result = body::guard(engine, location, served.at, tag, result);
         }
-        if !backend.is_first() {
-            result.meta.e_tag = label(&backend.id, false, result.meta.e_tag.take());
-            result.meta.version = label(&backend.id, false, result.meta.version.take());
-        }
+        relabel(backend, &mut result.meta);
         Ok(result)
     }
 
@@ -186,7 +183,8 @@ impl BlobStore for Failover {
         &self.identity
     }
 
-    /// What all members can do together; conditions are the first backend's, which decides them.
+    /// What all members can do together; conditions are the first backend's, which decides them. Listings are in order where all
+    /// members list so, and all are known to be complete: those of others are joined, one after the other.
     fn capabilities(&self) -> Capabilities {
         let mut whole = self.engine.backends[0].store.capabilities();
         for backend in &self.engine.backends[1..] {
@@ -200,6 +198,9 @@ impl BlobStore for Failover {
             a.max_parts = a.max_parts.min(b.max_parts);
             a.equal_parts |= b.equal_parts;
             a.max_object_size = a.max_object_size.min(b.max_object_size);
+        }
+        if !self.engine.backends.iter().all(|backend| is_complete(backend)) {
+            whole.ordered_listing = Support::No;
         }
         // One result for each key, whatever the batch.
         whole.bulk_delete = Some(1000);

@@ -643,7 +643,8 @@ impl Race<'_> {
             winner: backends[lap.at].id.clone(),
         });
         // One that is itself under suspicion is no measure: the slow one may be the only one that serves.
-        if backends[lap.at].state() == HealthState::Serving {
+        let winner = &backends[lap.at];
+        if winner.state() == HealthState::Serving || winner.health().is_sound() {
             backends[slow].observe(Evidence::Outrun, "others answer long before it");
         }
     }

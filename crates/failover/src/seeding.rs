@@ -65,6 +65,9 @@ impl Engine {
         if self.seeding_known.load(Ordering::Acquire) {
             return;
         }
+        if self.all_new.load(Ordering::Acquire) {
+            return self.mark_new().await;
+        }
         if self.backends.iter().any(|backend| backend.seeded.load(Ordering::Acquire)) {
             self.seeding_known.store(true, Ordering::Release);
             return;
@@ -96,12 +99,24 @@ impl Engine {
                 }
             }
         }
-        self.seeding_known.store(true, Ordering::Release);
-        for backend in &self.backends {
+        self.all_new.store(true, Ordering::Release);
+        self.mark_new().await;
+        if !self.seeding_known.load(Ordering::Acquire) {
+            tracing::warn!("not every new bucket could be marked as seeded: it is tried again");
+        }
+    }
+
+    /// Marks new backends as seeded, those that could not be marked before again.
+    async fn mark_new(&self) {
+        let unmarked = |backend: &&Arc<Backend>| !backend.seeded.load(Ordering::Acquire);
+        let mut all = true;
+        for backend in self.backends.iter().filter(unmarked) {
             if let Err(error) = self.mark_seeded(backend.at).await {
-                tracing::warn!(backend = %backend.id, %error, "a new bucket could not be marked as seeded");
+                all = false;
+                tracing::debug!(backend = %backend.id, %error, "not marked as seeded yet");
             }
         }
+        self.seeding_known.fetch_or(all, Ordering::AcqRel);
     }
 
     /// Whether a backend has nothing that one which was empty lacks. Not known while somebody writes or deletes a key that it

@@ -91,6 +91,8 @@ impl Settings {
     }
 }
 
+/// Names of presences have milliseconds.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// A day: what waits longer waits for ever.
 const LONGEST: Duration = Duration::from_hours(24);
 
@@ -127,6 +129,24 @@ impl Settings {
         let mut all = positive.iter().chain(&any);
         if let Some((name, _)) = all.find(|(_, duration)| *duration > LONGEST) {
             return Some((name, "give a day at most"));
+        }
+        // What is shorter does nothing but repeat itself.
+        let pauses = [
+            ("journal_poll", self.journal_poll),
+            ("presence_beat", self.presence_beat),
+            ("health.probe_initial", probe_initial),
+        ];
+        let short = |duration: Duration| !duration.is_zero() && duration < SHORTEST;
+        if let Some((name, _)) = pauses.iter().find(|(_, duration)| short(*duration)) {
+            return Some((name, "give a millisecond at least"));
+        }
+        // None in a row would be true of everybody.
+        let counts = [
+            ("health.consecutive_faults", self.health.consecutive_faults),
+            ("health.slow_in_row", self.health.slow_in_row),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Some((name, "give one at least"));
         }
         if !(0.0..=1.0).contains(&self.health.fault_ratio) {
             return Some(("health.fault_ratio", "give a share from 0 to 1"));

@@ -3,6 +3,7 @@
 //! The number in a test's name is the trap's. Trap 29 (object lock and lifecycle rules keep markers from being
 //! deleted, or make them vanish) is a matter of the bucket's settings, which the command `check` looks at.
 
+mod audited;
 mod budgets;
 mod conditional;
 mod failing;

@@ -149,18 +149,19 @@ impl Engine {
                 Some(at) => sleep_until(at.max(Instant::now() + Duration::from_millis(1))),
                 None => sleep(Duration::from_hours(1)),
             };
-            tokio::select! {
+            // Under load there is always news of a backend in trouble: what is due is looked at all the same.
+            let news = tokio::select! {
                 biased;
                 () = self.until_closed() => return,
-                () = backend.changed.notified() => continue,
-                () = next => {}
-            }
+                () = backend.changed.notified() => true,
+                () = next => false,
+            };
             if backend.health().probe_at().is_some_and(|at| at <= Instant::now()) {
                 self.probe(&backend).await;
                 if backend.is_in_use() {
                     self.returned(&backend).await;
                 }
-            } else {
+            } else if !news {
                 backend.observe(Evidence::Tick, "it has been healthy for its settling time");
             }
         }

@@ -304,6 +304,11 @@ impl Index {
             .collect()
     }
 
+    /// Whether there is a key under `prefix` for which `wanted` holds.
+    pub(crate) fn any_under(&self, prefix: Option<&Path>, wanted: &dyn Fn(&Dirt) -> bool) -> bool {
+        !self.is_empty() && under(&self.read(), prefix).any(|(_, known)| wanted(&Dirt::of(known)))
+    }
+
     /// Dirty keys under `prefix`, in order, each with the backends that may not have its latest state.
     pub(crate) fn dirty_under(&self, prefix: Option<&Path>) -> Vec<(Path, Mask)> {
         if self.is_empty() {

@@ -138,6 +138,9 @@ impl Engine {
         if !backend.is_in_use() {
             return undecidable(backend.state().as_str());
         }
+        if passed.has(at) {
+            return undecidable("it could not decide it, and no other backend is in use");
+        }
         // Bringing it up to date would change nothing about that.
         check_support(backend, mode)?;
         // A journal that has not been read may say that this backend lags.

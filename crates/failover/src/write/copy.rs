@@ -113,13 +113,16 @@ impl Engine {
         let send: leg::Send = Arc::new(move |at, store| {
             let (from, to) = (source.clone(), target.clone());
             async move {
-                let copied = store.copy_opts(&from, &to, CopyOptions::default()).await;
-                match copied {
-                    Ok(()) => Ok(PutResult {
-                        e_tag: None,
-                        version: None,
-                        extensions: object_store::Extensions::default(),
-                    }),
+                match store.copy_opts(&from, &to, CopyOptions::default()).await {
+                    // The source may have had another version here, and nobody knew.
+                    Ok(()) => match super::conditional::head(&*store, &to).await? {
+                        Some((meta, Some(copied))) if copied == tag => Ok(PutResult {
+                            e_tag: meta.e_tag,
+                            version: meta.version,
+                            extensions: object_store::Extensions::default(),
+                        }),
+                        _ => Err(leg::NotHere::Version.into_error()),
+                    },
                     // It is there, but not here: an unseeded backend. Not the caller's error.
                     Err(Error::NotFound { .. }) if at != holder => {
                         Err(leg::NotHere::Source.into_error())

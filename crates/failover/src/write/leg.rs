@@ -35,11 +35,14 @@ pub(crate) enum Outcome {
     Failed(Error),
 }
 
-/// Why an operation has had no effect at a backend, which is nobody's fault.
+/// Why an operation has not had the effect that was meant at a backend, which is nobody's fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotHere {
     #[error("the source is not at this backend")]
     Source,
+    /// It has taken effect, with another version.
+    #[error("this backend has another version of the source, and copied that")]
+    Version,
     #[error(
         "a version that looks later lies at this backend, and not where the condition was decided"
     )]
@@ -89,7 +92,9 @@ pub(crate) async fn run(
             Ok(Err(error)) => error,
             Err(_) => CutOff(took).into_error(),
         };
-        if causes(&error).any(<dyn std::error::Error>::is::<NotHere>) {
+        let not_here = causes(&error).find_map(|cause| cause.downcast_ref::<NotHere>());
+        if let Some(why) = not_here {
+            may_land |= matches!(why, NotHere::Version);
             return Leg { at, outcome: Outcome::Failed(error), may_land };
         }
         let verdict = engine.judge(at, operation, &error).await;

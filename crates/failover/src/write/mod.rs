@@ -5,6 +5,7 @@
 pub(crate) mod condition;
 pub(crate) mod conditional;
 pub(crate) mod copy;
+mod course;
 pub(crate) mod delete;
 pub(crate) mod leg;
 pub(crate) mod multipart;
@@ -17,21 +18,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use lifeboat_core::http::Deadlines;
 use lifeboat_core::{Effect, Stamp};
 use object_store::path::Path;
 use object_store::{PutResult, Result};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Span;
 
-use self::leg::{Leg, Outcome};
+use self::course::{Course, Legs, Tally};
 use crate::backend::Mask;
-use crate::engine::{Engine, Task, UnderWay};
+use crate::engine::{Engine, UnderWay};
 use crate::error::{FailoverError, Reason};
 use crate::events::Operation;
-use crate::flag::Flag;
 use crate::health::Evidence;
 use crate::journal::Marker;
 use crate::journal::index::{Keeping, Origin};
@@ -74,58 +74,6 @@ pub(crate) struct Done {
     pub(crate) result: PutResult,
 }
 
-/// What the legs came to.
-#[derive(Default)]
-struct Tally {
-    confirmed: Vec<(usize, PutResult)>,
-    refused: Vec<(usize, object_store::Error)>,
-    failed: Vec<(usize, object_store::Error)>,
-    may_land: Mask,
-}
-
-impl Tally {
-    fn take(&mut self, leg: Leg) {
-        if leg.may_land {
-            self.may_land.set(leg.at);
-        }
-        match leg.outcome {
-            Outcome::Confirmed(result) => self.confirmed.push((leg.at, result)),
-            Outcome::Refused(error) => self.refused.push((leg.at, error)),
-            Outcome::Failed(error) => self.failed.push((leg.at, error)),
-        }
-    }
-
-    /// A completion names parts that each backend has confirmed: one that refuses it where another takes it speaks of
-    /// itself, or of what became of the request on its way. That somebody may not write stays a refusal.
-    fn excuse_refusals(&mut self) {
-        if self.confirmed.is_empty() {
-            return;
-        }
-        let denied =
-            |(_, error): &(usize, _)| matches!(error, object_store::Error::PermissionDenied { .. });
-        let (denied, excused): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.refused).into_iter().partition(denied);
-        self.refused = denied;
-        self.failed.extend(excused);
-    }
-
-    /// Whether a backend refused that comes before all that confirmed.
-    fn is_refused(&self) -> bool {
-        let refusal = self.refused.iter().map(|(at, _)| *at).min();
-        let first = self.confirmed.iter().map(|(at, _)| *at).min();
-        refusal.is_some_and(|refusal| first.is_none_or(|first| refusal < first))
-    }
-
-    fn has(&self) -> Mask {
-        self.confirmed.iter().map(|(at, _)| *at).collect()
-    }
-
-    fn answered(&self) -> Mask {
-        let unhappy = self.refused.iter().chain(&self.failed).map(|(at, _)| *at);
-        self.confirmed.iter().map(|(at, _)| *at).chain(unhappy).collect()
-    }
-}
-
 impl Write {
     /// What the size of the object adds to the time that a request takes.
     fn takes(&self) -> Duration {
@@ -157,10 +105,6 @@ enum Unsettled {
     /// Enough have it, and too few of them take its markers; and what markers there are.
     Unrecorded(object_store::Error, Vec<Draft>),
 }
-
-type Legs = FuturesUnordered<Task<Leg>>;
-/// Markers that are written beside the data: place in the list of drafts, home, what came of it.
-type Beside = FuturesUnordered<Task<(usize, usize, Kept)>>;
 
 impl Engine {
     /// Bound on a write of so many bytes.
@@ -240,167 +184,39 @@ impl Engine {
             targets |= intended;
             targets.iter().map(early).collect()
         };
-        let mut writing = self.write_beside(&mut beside, homes, until);
+        let writing = self.write_beside(&mut beside, homes, until);
+        let mut course = Course { writing, beside, asked: homes, ..Course::default() };
         if self.settings.intent {
-            self.await_intents(&mut writing, &mut beside, until).await;
+            self.await_intents(&mut course.writing, &mut course.beside, until).await;
         }
-        let enough = Arc::new(Flag::default());
-        let mut legs = self.legs(&write, send, until, &enough);
-        let mut tally = Tally { may_land: write.may_land, ..Tally::default() };
-        tally.confirmed.append(&mut write.decided);
+        course.legs = self.legs(&write, send, until, &course.enough);
+        course.tally.may_land = write.may_land;
+        course.tally.confirmed.append(&mut write.decided);
         loop {
             // Those who are asked may be silent while those who were left out would take it.
+            let asked = course.asked;
             let relief = async {
                 sleep(self.marker_patience() + write.takes()).await;
-                if self.spare(&write, homes, until).await.is_empty() {
-                    std::future::pending::<()>().await;
-                }
+                let spare = self.spare(&write, asked, until).await;
+                if spare.is_empty() { std::future::pending().await } else { spare }
             };
-            self.gather(&mut legs, &mut writing, &mut beside, (&mut tally, &enough), relief).await;
-            let few = tally.confirmed.len() < self.settings.min_copies && tally.refused.is_empty();
-            if !few {
+            let relief = self.gather(&mut course, relief).await;
+            if !course.tally.lacks(self.settings.min_copies) {
                 break;
             }
-            let spare = self.spare(&write, homes, until).await;
+            let spare = match relief {
+                Some(spare) => spare,
+                None => self.spare(&write, course.asked, until).await,
+            };
             if spare.is_empty() || Instant::now() >= until {
                 break;
             }
-            if self.settings.intent {
-                beside.extend(self.intend(&write, spare, homes, until).await);
-            }
-            homes |= spare;
-            send |= spare;
-            legs.extend(self.legs(&write, spare, until, &enough));
+            self.call_upon(&write, spare, self.settings.min_copies, until, &mut course).await;
         }
-        self.await_markers(&mut writing, &mut beside).await;
-        self.index.outlive(&write.key, tally.has(), write.stamp, write.delete);
-        send |= self.hold_ground(&write, &mut tally, &mut legs, homes, until).await;
-        let pending = if legs.is_empty() { Mask::NONE } else { send.without(tally.answered()) };
-        self.conclude(write, tally, beside, (pending, legs), until).await
-    }
-
-    fn legs(
-        self: &Arc<Self>,
-        write: &Write,
-        send: Mask,
-        until: Instant,
-        enough: &Arc<Flag>,
-    ) -> Legs {
-        let leg = |at| {
-            let how = (Arc::clone(&write.send), Arc::clone(enough));
-            leg::run(Arc::clone(self), at, write.operation, until, how).boxed()
-        };
-        send.iter().map(leg).collect()
-    }
-
-    /// Backends that were not asked, because an earlier write of the key was on its way there or because they are avoided:
-    /// those of them that answer, as soon as one is free.
-    async fn spare(&self, write: &Write, asked: Mask, until: Instant) -> Mask {
-        let rest = self.all().without(write.without).without(asked);
-        if rest.is_empty() {
-            return Mask::NONE;
-        }
-        let answering = timeout_at(until, self.answering()).await.unwrap_or(Mask::NONE);
-        let rest = rest.without(self.all().without(answering));
-        let free = || rest.without(self.index.dirt(&write.key).unwrap_or_default().busy);
-        if !rest.is_empty() {
-            self.await_legs(until, || !free().is_empty()).await;
-        }
-        free()
-    }
-
-    /// Writes intents about backends that are sent a write after all.
-    async fn intend(
-        self: &Arc<Self>,
-        write: &Write,
-        targets: Mask,
-        homes: Mask,
-        until: Instant,
-    ) -> Vec<Draft> {
-        let mark = Mark { confirmed: false, ambiguous: true, ..write.mark() };
-        let mut intents: Vec<Draft> =
-            targets.iter().map(|target| self.draft(&mark, target)).collect();
-        let mut writing = self.write_beside(&mut intents, homes, until);
-        self.await_intents(&mut writing, &mut intents, until).await;
-        intents
-    }
-
-    fn write_beside(self: &Arc<Self>, drafts: &mut [Draft], homes: Mask, until: Instant) -> Beside {
-        let mut pairs = Vec::new();
-        for (at, draft) in drafts.iter_mut().enumerate() {
-            draft.doubtful = homes.without(Mask::only(draft.target));
-            pairs.extend(
-                homes
-                    .iter()
-                    .filter(|home| *home != draft.target)
-                    .map(|home| (at, home, draft.clone())),
-            );
-        }
-        pairs
-            .into_iter()
-            .map(|(at, home, draft)| {
-                let engine = Arc::clone(self);
-                async move { (at, home, engine.write_marker(&draft, home, until).await) }.boxed()
-            })
-            .collect()
-    }
-
-    /// Collects answers until all are in, or enough of them and the rest is slow; or too few, and there is relief.
-    async fn gather(
-        &self,
-        legs: &mut Legs,
-        writing: &mut Beside,
-        beside: &mut [Draft],
-        (tally, enough): (&mut Tally, &Flag),
-        relief: impl Future<Output = ()>,
-    ) {
-        let mut relief = pin!(relief);
-        let mut patience: Option<Instant> = None;
-        loop {
-            if patience.is_none() && tally.confirmed.len() >= self.settings.min_copies {
-                patience = Some(Instant::now() + self.settings.slow_after);
-                enough.raise();
-            }
-            let slow = async {
-                match patience {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                leg = legs.next() => match leg {
-                    Some(leg) => tally.take(leg),
-                    None => return,
-                },
-                Some((at, home, kept)) = writing.next(), if !writing.is_empty() => beside[at].note(home, kept),
-                () = slow => return,
-                () = &mut relief, if patience.is_none() => return,
-            }
-        }
-    }
-
-    /// Waits for intents: until each has a home, and then no longer than for slow data. At least half of the time is left for
-    /// the data.
-    async fn await_intents(&self, writing: &mut Beside, beside: &mut [Draft], until: Instant) {
-        let half = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
-        let mut ends = half;
-        while let Ok(Some((at, home, kept))) = timeout_at(ends, writing.next()).await {
-            beside[at].note(home, kept);
-            let homeless = |draft: &Draft| draft.homes.is_empty();
-            if ends == half && !beside.iter().any(homeless) {
-                ends = half.min(Instant::now() + self.marker_patience());
-            }
-        }
-    }
-
-    /// Waits for the markers beside the data no longer than for slow data. One that lands later is found by its name, and
-    /// says nothing wrong.
-    async fn await_markers(&self, writing: &mut Beside, beside: &mut [Draft]) {
-        let patience = Instant::now() + self.marker_patience();
-        while let Ok(Some((at, home, kept))) = timeout_at(patience, writing.next()).await {
-            beside[at].note(home, kept);
-        }
+        self.await_markers(&mut course.writing, &mut course.beside).await;
+        self.index.outlive(&write.key, course.tally.has(), write.stamp, write.delete);
+        self.hold_ground(&write, &mut course, until).await;
+        self.conclude(write, course, until).await
     }
 
     /// How long a home may take for its markers when others have theirs.
@@ -412,46 +228,45 @@ impl Engine {
     async fn conclude(
         self: &Arc<Self>,
         write: Write,
-        mut tally: Tally,
-        beside: Vec<Draft>,
-        (mut pending, mut legs): (Mask, Legs),
+        mut course: Course,
         until: Instant,
     ) -> Result<Done> {
         let (confirmed, recorded) = loop {
-            match self.settle_write(&write, &mut tally, &beside, pending, until).await {
+            match self.settle_write(&write, &mut course, until).await {
                 Ok(settled) => break settled,
                 Err(Unsettled::Failed(error)) => return Err(error),
                 // Those who have it take no markers; others may do both: who has been sent it, then who was left out.
                 Err(Unsettled::Unrecorded(error, drafts)) => {
-                    let spare = if legs.is_empty() {
-                        self.spare(&write, tally.answered(), until).await
+                    let spare = if course.legs.is_empty() {
+                        self.spare(&write, course.asked, until).await
                     } else {
                         Mask::NONE
                     };
                     // What is sent when the time is over would be under way, and no marker says so.
                     let in_time = Instant::now() < until;
                     if in_time && !spare.is_empty() {
-                        legs = self.legs(&write, spare, until, &Arc::default());
-                        pending |= spare;
+                        course.enough = Arc::default();
+                        self.call_upon(&write, spare, usize::MAX, until, &mut course).await;
                     }
-                    if in_time && !legs.is_empty() {
+                    if in_time && !course.legs.is_empty() {
                         let durable = drafts.iter().filter(|draft| !draft.homes.is_empty());
                         durable.for_each(|draft| self.enter(draft, Origin::Ended));
-                        while let Ok(Some(leg)) = timeout_at(until, legs.next()).await {
-                            tally.take(leg);
+                        while let Ok(Some(leg)) = timeout_at(until, course.legs.next()).await {
+                            course.tally.take(leg);
                         }
-                        pending = pending.without(tally.answered());
                         continue;
                     }
+                    let pending = course.pending();
                     for draft in &drafts {
                         let running = pending.has(draft.target);
                         self.enter(draft, if running { Origin::Running } else { Origin::Ended });
                     }
-                    self.keep_going(write, legs, drafts);
+                    self.keep_going(write, course.legs, drafts);
                     return Err(error);
                 }
             }
         };
+        let pending = course.pending();
         for draft in &recorded {
             let running = pending.has(draft.target) && draft.marker.ambiguous;
             self.enter(draft, if running { Origin::Running } else { Origin::Ended });
@@ -470,8 +285,8 @@ impl Engine {
             self.backends[at]
                 .observe(Evidence::Outrun, "writes were confirmed elsewhere long before");
         }
-        self.keep_going(write, legs, recorded);
-        let (at, result) = tally.confirmed.swap_remove(0);
+        self.keep_going(write, course.legs, recorded);
+        let (at, result) = course.tally.confirmed.swap_remove(0);
         Span::current().record(BACKEND, &*self.backends[at].id);
         Ok(Done { at, result })
     }
@@ -480,11 +295,11 @@ impl Engine {
     async fn settle_write(
         self: &Arc<Self>,
         write: &Write,
-        tally: &mut Tally,
-        beside: &[Draft],
-        pending: Mask,
+        course: &mut Course,
         until: Instant,
     ) -> std::result::Result<(Mask, Vec<Draft>), Unsettled> {
+        let pending = course.pending();
+        let Course { tally, beside, .. } = course;
         tally.confirmed.sort_by_key(|(at, _)| *at);
         if write.operation == Operation::Multipart {
             tally.excuse_refusals();
@@ -498,7 +313,7 @@ impl Engine {
         }
         let confirmed = tally.has();
         let drafts = self.needed(write, tally, beside, confirmed, pending);
-        let recorded = self.record(write, drafts, beside.to_vec(), confirmed, until).await;
+        let recorded = self.record(write, drafts, beside.clone(), confirmed, until).await;
         match recorded {
             Ok(recorded) => Ok((confirmed, recorded)),
             Err((error, drafts)) => Err(Unsettled::Unrecorded(error, drafts)),
@@ -722,7 +537,11 @@ impl Engine {
             self.leave_traces(write, &tally, beside, until).await;
         }
         tally.refused.sort_by_key(|(at, _)| *at);
-        if !tally.refused.is_empty() && tally.failed.iter().all(|(at, _)| *at > tally.refused[0].0)
+        // Whoever comes before the one that refused may have taken it, or take it yet.
+        let undecided: Mask =
+            tally.failed.iter().map(|(at, _)| *at).chain(tally.may_land.iter()).collect();
+        if let Some((first, _)) = tally.refused.first()
+            && undecided.iter().all(|at| at >= *first)
         {
             return tally.refused.swap_remove(0).1;
         }

@@ -9,8 +9,9 @@ use futures::StreamExt;
 use object_store::Error;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::Write;
 use super::conditional::head;
-use super::{Legs, Tally, Write};
+use super::course::{Course, Tally};
 use crate::backend::Mask;
 use crate::catch_up::Seen;
 use crate::engine::Engine;
@@ -29,59 +30,53 @@ impl Engine {
     pub(super) async fn hold_ground(
         self: &Arc<Self>,
         write: &Write,
-        tally: &mut Tally,
-        legs: &mut Legs,
-        asked: Mask,
+        course: &mut Course,
         until: Instant,
-    ) -> Mask {
-        let [(at, _)] = tally.confirmed[..] else { return Mask::NONE };
+    ) {
+        let tally = &mut course.tally;
+        let [(at, _)] = tally.confirmed[..] else { return };
         if write.operation == Operation::Multipart {
             tally.excuse_refusals();
         }
         let fails = self.settings.min_copies > 1 || tally.is_refused();
         // A delete is remembered by its marker.
         if write.delete || fails || !self.is_dirty_at(at, &write.key) {
-            return Mask::NONE;
+            return;
         }
         let takes = self.brought_in(write);
         let may_come =
             |known: &Known| known.target == Some(at) && self.may_be_under_way(known, takes);
         if !self.any_older(write, may_come) {
-            return Mask::NONE;
+            return;
         }
         let over = until.min(Instant::now() + takes);
-        let sent = self.find_company(write, tally, legs, asked, (over, until)).await;
-        if tally.confirmed.len() == 1 {
-            self.look_after(at, write, tally, until).await;
+        self.find_company(write, course, (over, until)).await;
+        if course.tally.confirmed.len() == 1 {
+            self.look_after(at, write, &mut course.tally, until).await;
         }
-        sent
     }
 
     /// Waits for a while until another backend has a write. Those that have become free are sent it, each with its time.
     async fn find_company(
         self: &Arc<Self>,
         write: &Write,
-        tally: &mut Tally,
-        legs: &mut Legs,
-        asked: Mask,
+        course: &mut Course,
         (over, until): (Instant, Instant),
-    ) -> Mask {
-        let mut sent = Mask::NONE;
-        let mut spare = pin!(self.spare(write, asked, over));
+    ) {
+        let mut spare = pin!(self.spare(write, course.asked, over));
         let mut waiting = true;
-        while tally.confirmed.len() == 1 {
+        while course.tally.confirmed.len() == 1 {
             tokio::select! {
                 biased;
-                Some(leg) = legs.next(), if !legs.is_empty() => tally.take(leg),
+                Some(leg) = course.legs.next(), if !course.legs.is_empty() => course.tally.take(leg),
                 free = &mut spare, if waiting => {
                     waiting = false;
-                    sent = free;
-                    legs.extend(self.legs(write, free, until, &Arc::default()));
+                    course.enough = Arc::default();
+                    self.call_upon(write, free, 2, until, course).await;
                 }
                 () = sleep_until(over) => break,
             }
         }
-        sent
     }
 
     /// Looks at a sole copy, and sends it again while something earlier is there.
