@@ -22,6 +22,7 @@ use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag::label;
 use crate::events::{Event, Operation};
 use crate::health::Evidence;
+use crate::journal::index::Dirt;
 use crate::latency::ReadKind;
 use crate::observe::{BACKEND, Outcome, span};
 use crate::read::KeyLock;
@@ -111,8 +112,9 @@ impl Engine {
         self.index.keys_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
     }
 
-    fn is_dirty_under(&self, at: usize, prefix: Option<&Path>) -> bool {
-        self.index.any_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
+    fn has_more_dirty(&self, most: usize, at: usize, prefix: Option<&Path>) -> bool {
+        let dirty = |dirt: &Dirt| dirt.behind.has(at) || dirt.unsure.has(at);
+        self.index.has_more_under(most, prefix, &dirty)
     }
 }
 
@@ -220,11 +222,12 @@ impl Listing {
         Ok(true)
     }
 
-    /// Whether another backend lists as much as a complete one, and at no more cost: nothing under the prefix is to be looked up.
+    /// Whether another backend lists as much as a complete one, and soon: no more is to be looked up than is looked up at once.
     fn has_stand_in(&self) -> bool {
         let engine = &self.engine;
         let fits = |at: usize| {
-            is_complete(&engine.backends[at]) && !engine.is_dirty_under(at, self.prefix.as_ref())
+            is_complete(&engine.backends[at])
+                && !engine.has_more_dirty(AT_ONCE, at, self.prefix.as_ref())
         };
         engine.in_use().without(self.asked).iter().any(fits)
     }
@@ -259,7 +262,7 @@ impl Listing {
             .iter()
             .filter(|backend| among.has(backend.at))
             .min_by_key(|backend| {
-                let dirty = engine.is_dirty_under(backend.at, self.prefix.as_ref());
+                let dirty = engine.has_more_dirty(0, backend.at, self.prefix.as_ref());
                 let suspect = backend.state() != crate::health::HealthState::Serving;
                 (!is_complete(backend), !backend.is_in_use(), dirty, suspect, backend.at)
             })

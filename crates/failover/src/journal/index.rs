@@ -304,9 +304,18 @@ impl Index {
             .collect()
     }
 
-    /// Whether there is a key under `prefix` for which `wanted` holds.
-    pub(crate) fn any_under(&self, prefix: Option<&Path>, wanted: &dyn Fn(&Dirt) -> bool) -> bool {
-        !self.is_empty() && under(&self.read(), prefix).any(|(_, known)| wanted(&Dirt::of(known)))
+    /// Whether there are more than so many keys under `prefix` for which `wanted` holds.
+    pub(crate) fn has_more_under(
+        &self,
+        most: usize,
+        prefix: Option<&Path>,
+        wanted: &dyn Fn(&Dirt) -> bool,
+    ) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let keys = self.read();
+        under(&keys, prefix).filter(|(_, known)| wanted(&Dirt::of(known))).nth(most).is_some()
     }
 
     /// Dirty keys under `prefix`, in order, each with the backends that may not have its latest state.
