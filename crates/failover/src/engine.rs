@@ -251,7 +251,11 @@ impl Engine {
 
     /// Whether a backend refuses its probe as well. Those who ask at the same moment share one answer.
     pub(crate) async fn is_out(&self, backend: &Backend, looks: u32) -> bool {
-        let mut last = backend.doubted.lock().await;
+        // Who asks already may not get on, because its own request waits for something else meanwhile.
+        let bound = self.settings.health.probe_deadline * LOCK_LOOKS;
+        let Ok(mut last) = timeout(bound, backend.doubted.lock()).await else {
+            return self.refuses_probes(backend, looks).await;
+        };
         if let Some((at, out)) = *last
             && at.elapsed() < DOUBT_LASTS
         {
@@ -294,7 +298,8 @@ impl Engine {
     /// Asks an ejected backend whether it serves, once.
     pub(crate) async fn probe(&self, backend: &Backend) {
         // One at a time. Whoever is in doubt then asks again: what this one finds may have been over before their request.
-        let _one = backend.doubted.lock().await;
+        let bound = self.settings.health.probe_deadline * LOCK_LOOKS;
+        let _one = timeout(bound, backend.doubted.lock()).await;
         backend.observe(Evidence::ProbeBegun, "a probe is due");
         let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
         let known = self.probes.load(Ordering::Acquire) & (1 << backend.at) != 0;

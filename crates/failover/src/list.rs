@@ -41,6 +41,8 @@ struct Listing {
     /// Every key returned, where the order is not known or several backends are joined.
     returned: Option<BTreeSet<Path>>,
     asked: Mask,
+    /// Those of them that were asked twice since something came.
+    twice: Mask,
     /// Incomplete backends whose listings are still to be joined.
     more: Mask,
     failures: Vec<(usize, Error)>,
@@ -95,6 +97,7 @@ impl Engine {
             last: None,
             returned: None,
             asked: Mask::NONE,
+            twice: Mask::NONE,
             more: Mask::NONE,
             failures: Vec::new(),
             late: false,
@@ -178,12 +181,19 @@ impl Listing {
         let Some(at) = at else { return Err(self.give_up()) };
         self.more.clear(at);
         let again = self.asked.has(at);
+        if again {
+            self.twice.set(at);
+        }
         self.asked.set(at);
         self.hurried.clear(at);
         let backend = &engine.backends[at];
         if !joining && !is_complete(backend) {
             // What one lacks another may have: all are joined, and one that is missing makes it incomplete.
             self.join(at)?;
+            // A joined listing is not in order, and would need the one that failed.
+            if engine.backends.iter().any(|backend| is_complete(backend)) {
+                return Err(self.give_up());
+            }
         }
         let ordered = backend.lists_in_order();
         // From here on keys may come in any order: what was returned so far is at or before the last key, what follows
@@ -254,9 +264,18 @@ impl Listing {
         let engine = &self.engine;
         let reachable = engine.reachable();
         let fresh = reachable.without(self.asked);
-        // Nobody else is left: those that were given up early are asked again.
         let hurried: Mask = reachable.iter().filter(|at| self.hurried.has(*at)).collect();
-        let among = if fresh.is_empty() { hurried } else { fresh };
+        let complete = |mask: Mask| -> Mask {
+            mask.iter().filter(|at| is_complete(&engine.backends[*at])).collect()
+        };
+        // Where nobody else knows everything, those that do are asked again: who was given up early, then who failed once.
+        let again = [hurried, reachable.without(self.twice)].map(complete);
+        let again = again.into_iter().find(|mask| !mask.is_empty());
+        let among = match again {
+            _ if fresh.is_empty() => hurried,
+            Some(again) if complete(fresh).is_empty() => again,
+            _ => fresh,
+        };
         engine
             .backends
             .iter()
@@ -394,6 +413,7 @@ impl Listing {
         // Something has come since others failed: they may serve again.
         if std::mem::take(&mut self.progress) && self.more.is_empty() {
             self.asked = Mask::only(source.at);
+            self.twice = Mask::NONE;
         }
         // It may have been asked before, and given up early.
         self.failures.retain(|(at, _)| *at != source.at);

@@ -184,7 +184,7 @@ impl BlobStore for Failover {
     }
 
     /// What all members can do together; conditions are the first backend's, which decides them. Listings are in order where all
-    /// members list so, and all are known to be complete: those of others are joined, one after the other.
+    /// members list so, and one at least is known to be complete: otherwise they are joined, one after the other.
     fn capabilities(&self) -> Capabilities {
         let mut whole = self.engine.backends[0].store.capabilities();
         for backend in &self.engine.backends[1..] {
@@ -199,7 +199,7 @@ impl BlobStore for Failover {
             a.equal_parts |= b.equal_parts;
             a.max_object_size = a.max_object_size.min(b.max_object_size);
         }
-        if !self.engine.backends.iter().all(|backend| is_complete(backend)) {
+        if !self.engine.backends.iter().any(|backend| is_complete(backend)) {
             whole.ordered_listing = Support::No;
         }
         // One result for each key, whatever the batch.

@@ -111,6 +111,11 @@ impl Engine {
         let unmarked = |backend: &&Arc<Backend>| !backend.seeded.load(Ordering::Acquire);
         let mut all = true;
         for backend in self.backends.iter().filter(unmarked) {
+            // Whoever reads journals does not wait for one that is away.
+            if !backend.is_in_use() {
+                all = false;
+                continue;
+            }
             if let Err(error) = self.mark_seeded(backend.at).await {
                 all = false;
                 tracing::debug!(backend = %backend.id, %error, "not marked as seeded yet");

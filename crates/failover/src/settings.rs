@@ -135,6 +135,7 @@ impl Settings {
             ("journal_poll", self.journal_poll),
             ("presence_beat", self.presence_beat),
             ("health.probe_initial", probe_initial),
+            ("health.probe_max", probe_max),
         ];
         let short = |duration: Duration| !duration.is_zero() && duration < SHORTEST;
         if let Some((name, _)) = pauses.iter().find(|(_, duration)| short(*duration)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use lifeboat_core::{AnyStore, BlobStore, Identity, Support};
+use lifeboat_core::{AnyStore, BlobStore, Effect, Identity, Support};
 use lifeboat_failover::{ConditionalWrites, Failback, Failover, HealthState, Reason, Settings};
 use lifeboat_testkit::fault_store::{Failure, Faults, Operation, Rule, Strike};
 use object_store::memory::InMemory;
@@ -80,19 +80,74 @@ async fn condition_that_nobody_can_decide_is_not_asked_for_without_a_pause() {
     assert!(asked < 20, "{asked} requests");
 }
 
-/// Listings of backends that are not known to be complete are joined, and are not in order.
+/// A backend has copied for itself, and cannot be asked what: it may have happened, and what the other lacks stays marked.
+#[tokio::test(start_paused = true)]
+async fn copy_that_nobody_could_look_at_may_have_happened() {
+    let lab = Lab::new(2);
+    let (from, to) = (Path::from("data/from"), Path::from("data/to"));
+    let process = lab.process(1);
+    process.store.put(&from, Bytes::from(vec![1; (64 << 20) + 1]).into()).await.unwrap();
+    process.must_put(&to, "old").await;
+    come_to_rest().await;
+    process.lose(1).await;
+    process.strike(0, &[Operation::Head], &to, Strike::Fail(Failure::Refused));
+    let failed = process.store.copy(&from, &to).await.unwrap_err();
+    assert_eq!(reason(&failed), (Reason::Unavailable, Effect::Unknown), "{failed}");
+    process.recover(1).await;
+    lab.drain(&[&process]).await;
+    let has = |backend: usize| lab.backends[backend].object(&to).map(|at| at.bytes.len());
+    assert_eq!(has(0), has(1));
+}
+
+/// Listings of backends none of which is known to be complete are joined, and are not in order.
 #[tokio::test(start_paused = true)]
 async fn joined_listings_are_not_said_to_be_in_order() {
-    for seeded in [true, false] {
+    for (seeded, ordered) in [([true; 2], true), ([false, true], true), ([false; 2], false)] {
         let mut lab = Lab::new(2);
-        lab.seeded = vec![seeded; 2];
+        lab.seeded = seeded.to_vec();
         for (backend, name) in [(0, "m"), (0, "z"), (1, "a"), (1, "b")] {
             lab.backends[backend].write_directly(&Path::from(name), "x");
         }
         let process = lab.process(1);
         process.store.loaded().await;
-        assert_eq!(process.store.capabilities().ordered_listing, Support::from(seeded));
+        assert_eq!(process.store.capabilities().ordered_listing, Support::from(ordered));
     }
+}
+
+/// The complete one fails once. The other one would have to be joined with it, and not in order: it is asked again instead.
+#[tokio::test(start_paused = true)]
+async fn listing_that_fails_once_at_the_only_complete_backend_is_in_order_all_the_same() {
+    let mut lab = Lab::new(2);
+    lab.seeded = vec![false, true];
+    for name in ["a", "b", "m", "z"] {
+        lab.backends[1].write_directly(&Path::from(name), "x");
+    }
+    lab.backends[0].write_directly(&Path::from("m"), "x");
+    let process = lab.process(1);
+    process.store.loaded().await;
+    let lists = Rule::new(Strike::Fail(Failure::Down)).on(&[Operation::List]);
+    process.ways[1].add(lists.clone().times(1));
+    let list = || process.store.list(None).map_ok(|object| object.location).try_collect();
+    let listed: Vec<Path> = list().await.unwrap();
+    assert_eq!(listed, ["a", "b", "m", "z"].map(Path::from));
+    process.ways[1].add(lists);
+    let failed = list().await.map(|_: Vec<Path>| ()).unwrap_err();
+    assert_eq!(reason(&failed).0, Reason::Unavailable, "{failed}");
+}
+
+/// What may have been stored otherwise than it was sent is read when its marker can go, and not each time that is looked at.
+#[tokio::test(start_paused = true)]
+async fn copies_whose_markers_wait_are_not_read_again_and_again() {
+    let lab = Lab::new(2);
+    let process = lab.process(1);
+    // The marker of the later one, which lands late, cannot go before that of the earlier one.
+    process.strike(0, Operation::PUTS, &key(), Strike::FailAfter(Failure::Reset));
+    process.must_put(&key(), "v1").await;
+    process.strike(0, Operation::PUTS, &key(), Strike::Delay(lab.settings.slow_after * 2));
+    process.must_put(&key(), "v2").await;
+    let reads = process.count(0, &[Operation::Get, Operation::GetRange], &key());
+    lab.expect_everywhere(&[&process], &key(), Some("v2")).await;
+    assert!(reads.count() <= 2, "{} reads", reads.count());
 }
 
 /// The first probe of all finds nobody: the next ones have their pauses, too.

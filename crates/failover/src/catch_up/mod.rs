@@ -68,6 +68,8 @@ pub(crate) struct Reconciled {
     still: bool,
     /// Markers of other processes whose write was seen to have landed, so that it is over.
     landed: BTreeSet<Path>,
+    /// Backends whose copy was read and is not what was sent.
+    spoilt: Mask,
     /// What was brought where nothing was, until the next look has seen its sources again.
     created: Vec<Created>,
     pub(crate) bytes: u64,
@@ -138,6 +140,9 @@ impl Engine {
                     }
                     self.index.leveled(key, &known, done.level, returns);
                     self.clear(&known, &mut done, &late).await;
+                    if !done.spoilt.is_empty() {
+                        continue;
+                    }
                     if self.index.dirt(key).is_none() {
                         self.still.forget(key);
                     }
@@ -210,9 +215,7 @@ impl Engine {
         if !self.leave_out_equals(key, &mut settlement, &seen, late).await? {
             return Ok(false);
         }
-        if settlement.lagging.is_empty() && urgency == Urgency::Yielding {
-            self.find_spoilt(key, &mut settlement, &seen, known).await?;
-        }
+        settlement.renew(std::mem::take(&mut done.spoilt), &seen);
         // A backend without a marker holds every acknowledged write. Where it disagrees all the same, a write is
         // just on its way through; only when nothing can be on its way any more is that a difference to settle. Nor is
         // a delete inferred before: what looks like one may be explained by a marker that is just being written.
@@ -373,7 +376,7 @@ impl Engine {
     }
 
     /// Whether a backend will not take a key as it is: trying again soon would end in the same way.
-    fn is_refusal(&self, error: &object_store::Error) -> bool {
+    pub(super) fn is_refusal(&self, error: &object_store::Error) -> bool {
         use object_store::Error as E;
         // These say that somebody else was there first.
         let raced =
@@ -614,6 +617,7 @@ impl Engine {
                 && !needed
                 && over
                 && !late()
+                && self.is_sound(known, done).await
                 && self.remove_marker(known).await
             {
                 done.removed += 1;
@@ -621,6 +625,23 @@ impl Engine {
                 done.left += 1;
                 let stamp = known.marker.stamp;
                 oldest_left = Some(oldest_left.map_or(stamp, |oldest| oldest.min(stamp)));
+            }
+        }
+    }
+
+    /// Whether the copy that a marker speaks of is what was sent. One that is not is to be brought again.
+    async fn is_sound(self: &Arc<Self>, known: &Known, done: &mut Reconciled) -> bool {
+        let key = &known.marker.key;
+        match self.is_as_sent(key, known).await {
+            Ok(true) => true,
+            Ok(false) => {
+                done.spoilt |= known.target.into_iter().collect();
+                tracing::warn!(%key, path = %known.path, "a copy was stored otherwise than sent");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%key, why = %describe(&error), "a copy could not be read yet");
+                false
             }
         }
     }

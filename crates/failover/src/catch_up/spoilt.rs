@@ -13,7 +13,9 @@ use super::verdict::Settlement;
 use super::{Seen, seen_at};
 use crate::backend::Mask;
 use crate::engine::Engine;
+use crate::error::within;
 use crate::journal::index::Known;
+use crate::write::conditional::head;
 
 /// Backends of which a marker says that a put there had no clear answer.
 fn unclear<'a>(known: impl IntoIterator<Item = &'a Known>) -> Mask {
@@ -23,10 +25,9 @@ fn unclear<'a>(known: impl IntoIterator<Item = &'a Known>) -> Mask {
 
 /// Another backend with the same stamped version, of which nothing is unclear.
 fn clear_twin(at: usize, seen: &[(usize, Seen)], unclear: Mask) -> Option<usize> {
-    let (meta, Some(tag)) = seen_at(seen, at)? else { return None };
+    let (_, Some(tag)) = seen_at(seen, at)? else { return None };
     let twin = |other: usize| {
-        let same =
-            |(there, other): &(ObjectMeta, _)| *other == Some(*tag) && there.size == meta.size;
+        let same = |(_, other): &(ObjectMeta, _)| *other == Some(*tag);
         other != at && !unclear.has(other) && seen_at(seen, other).is_some_and(same)
     };
     seen.iter().map(|(at, _)| *at).find(|at| twin(*at))
@@ -40,31 +41,39 @@ impl Settlement {
             self.winner = clear_twin(winner, seen, unclear).or(self.winner);
         }
     }
+
+    /// Lets copies that were read, and found spoilt, count as lagging, where another backend has the same version.
+    pub(super) fn renew(&mut self, spoilt: Mask, seen: &[(usize, Seen)]) {
+        for at in spoilt.iter().filter(|at| !self.lagging.contains(at)).collect::<Vec<_>>() {
+            if let Some(twin) = clear_twin(at, seen, spoilt) {
+                self.lagging.push(at);
+                self.winner = Some(twin);
+            }
+        }
+    }
 }
 
 impl Engine {
-    /// Lets a copy count as lagging whose marker would go now, and whose bytes are not those that its stamp speaks of. Large
-    /// objects bear no checksum: their parts had one each.
-    pub(super) async fn find_spoilt(
-        self: &Arc<Self>,
-        key: &Path,
-        settlement: &mut Settlement,
-        seen: &[(usize, Seen)],
-        known: &[Known],
-    ) -> Result<()> {
-        let over = known.iter().filter(|known| self.is_over(known));
-        for at in unclear(over).iter() {
-            let Some((meta, Some(tag))) = seen_at(seen, at) else { continue };
-            let Some(checksum) = tag.checksum.filter(|_| meta.size <= ONE_PUT) else { continue };
-            let Some(twin) = clear_twin(at, seen, unclear(known)) else { continue };
-            let Some(read) = self.open_source(key, at, meta).await? else { continue };
-            let (body, _memory) = self.read_whole((at, read), key).await?;
-            if content_checksum(body.payload.iter()) != checksum {
-                tracing::warn!(%key, backend = %self.backends[at].id, "stored otherwise than sent");
-                settlement.lagging.push(at);
-                settlement.winner = Some(twin);
-            }
+    /// Reads the copy that a marker speaks of, before that goes: whether its bytes are those that its stamp speaks of, as far as
+    /// anybody can tell. What was answered is; large objects bear no checksum, their parts had one each.
+    pub(super) async fn is_as_sent(self: &Arc<Self>, key: &Path, known: &Known) -> Result<bool> {
+        let Some(at) = unclear([known]).iter().next().filter(|_| !known.landed) else {
+            return Ok(true);
+        };
+        let look = within(self.settings.attempt_deadline, head(&*self.backends[at].store, key));
+        let Some((meta, Some(tag))) = look.await? else { return Ok(true) };
+        let sent = tag.stamp == known.marker.version_stamp() && meta.size <= ONE_PUT;
+        let Some(checksum) = tag.checksum.filter(|_| sent) else { return Ok(true) };
+        let body = match self.open_source(key, at, &meta).await {
+            Ok(Some(read)) => self.read_whole((at, read), key).await,
+            Ok(None) => return Ok(true),
+            Err(error) => Err(error),
+        };
+        match body {
+            Ok((body, _memory)) => Ok(content_checksum(body.payload.iter()) == checksum),
+            // It lets nobody read it: its marker is not to wait for that.
+            Err(error) if self.is_refusal(&error) => Ok(true),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 }

@@ -115,13 +115,14 @@ impl Engine {
             async move {
                 match store.copy_opts(&from, &to, CopyOptions::default()).await {
                     // The source may have had another version here, and nobody knew.
-                    Ok(()) => match super::conditional::head(&*store, &to).await? {
-                        Some((meta, Some(copied))) if copied == tag => Ok(PutResult {
+                    Ok(()) => match super::conditional::head(&*store, &to).await {
+                        Ok(Some((meta, Some(copied)))) if copied == tag => Ok(PutResult {
                             e_tag: meta.e_tag,
                             version: meta.version,
                             extensions: object_store::Extensions::default(),
                         }),
-                        _ => Err(leg::NotHere::Version.into_error()),
+                        Ok(_) => Err(leg::NotHere::Version.into_error()),
+                        Err(_) => Err(leg::NotHere::Unseen.into_error()),
                     },
                     // It is there, but not here: an unseeded backend. Not the caller's error.
                     Err(Error::NotFound { .. }) if at != holder => {

@@ -200,12 +200,16 @@ impl Engine {
         relief: impl Future<Output = Mask>,
     ) -> Option<Mask> {
         let Course { legs, writing, beside, tally, enough, .. } = course;
-        let mut relief = pin!(relief);
+        let mut relief = Some(Box::pin(relief));
         let mut patience: Option<Instant> = None;
         loop {
             if patience.is_none() && tally.confirmed.len() >= self.settings.min_copies {
                 patience = Some(Instant::now() + self.settings.slow_after);
                 enough.raise();
+            }
+            // What asks for it may hold what others wait for: it is not kept when nobody goes on with it.
+            if !tally.lacks(self.settings.min_copies) {
+                relief = None;
             }
             let slow = async {
                 match patience {
@@ -221,7 +225,12 @@ impl Engine {
                 },
                 Some((at, home, kept)) = writing.next(), if !writing.is_empty() => beside[at].note(home, kept),
                 () = slow => return None,
-                spare = &mut relief, if tally.lacks(self.settings.min_copies) => return Some(spare),
+                spare = async {
+                    match &mut relief {
+                        Some(relief) => relief.await,
+                        None => std::future::pending().await,
+                    }
+                } => return Some(spare),
             }
         }
     }

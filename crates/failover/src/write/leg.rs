@@ -43,6 +43,9 @@ pub(crate) enum NotHere {
     /// It has taken effect, with another version.
     #[error("this backend has another version of the source, and copied that")]
     Version,
+    /// It has taken effect, and nobody knows with which version.
+    #[error("this backend has copied the source, and could not be asked for its version")]
+    Unseen,
     #[error(
         "a version that looks later lies at this backend, and not where the condition was decided"
     )]
@@ -94,7 +97,7 @@ pub(crate) async fn run(
         };
         let not_here = causes(&error).find_map(|cause| cause.downcast_ref::<NotHere>());
         if let Some(why) = not_here {
-            may_land |= matches!(why, NotHere::Version);
+            may_land |= matches!(why, NotHere::Version | NotHere::Unseen);
             return Leg { at, outcome: Outcome::Failed(error), may_land };
         }
         let verdict = engine.judge(at, operation, &error).await;
