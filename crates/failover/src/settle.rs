@@ -49,6 +49,13 @@ impl Checks {
         true
     }
 
+    /// Puts a check that was taken back, unless the key was written again since.
+    fn put_off(&mut self, key: &Path, check: Waiting) {
+        if !self.by_key.contains_key(key) {
+            self.put(key, check);
+        }
+    }
+
     fn soonest(&self) -> Option<(Path, Waiting)> {
         let (_, key) = self.by_time.first()?;
         self.by_key.get(key).map(|check| (key.clone(), *check))
@@ -120,18 +127,23 @@ impl Engine {
                 () = self.until_closed() => return,
                 () = sleep_until(check.due) => {}
             }
-            if self.settle.checks().take(&key, check.stamp) {
-                self.check(&key, &check).await;
+            if self.settle.checks().take(&key, check.stamp) && self.check(&key, &check).await {
                 sleep(pause).await;
             }
         }
     }
 
-    async fn check(self: &Arc<Self>, key: &Path, check: &Waiting) {
+    /// Compares the copies of a key. Where markers are known it is put off: they may be another process' intents, of which
+    /// nothing is left to do when they go. False if nobody was asked.
+    async fn check(self: &Arc<Self>, key: &Path, check: &Waiting) -> bool {
+        // Looked at first without the lock: catch-up lets go of a key that is wanted.
+        if self.is_put_off(key, check) {
+            return false;
+        }
         // A write that is under way will have a check of its own.
         let _guard = self.locks.lock(key).await;
-        if self.index.dirt(key).is_some() {
-            return;
+        if self.is_put_off(key, check) {
+            return false;
         }
         let mark = Mark {
             key,
@@ -161,6 +173,16 @@ impl Engine {
         if differ || seen.len() < self.backends.len() {
             self.record_difference(&mark, &seen).await;
         }
+        true
+    }
+
+    fn is_put_off(&self, key: &Path, check: &Waiting) -> bool {
+        let dirty = self.index.dirt(key).is_some();
+        if dirty {
+            let due = Instant::now() + self.settings.journal_poll.max(self.settings.settle_after);
+            self.settle.checks().put_off(key, Waiting { due, ..*check });
+        }
+        dirty
     }
 }
 

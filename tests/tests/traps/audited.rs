@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use lifeboat_core::{AnyStore, BlobStore, Effect, Identity, Support};
 use lifeboat_failover::{ConditionalWrites, Failback, Failover, HealthState, Reason, Settings};
-use lifeboat_testkit::fault_store::{Failure, Faults, Operation, Rule, Strike};
+use lifeboat_testkit::fault_store::{Failure, Faults, Gate, Operation, Rule, Strike};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
@@ -253,4 +253,37 @@ fn settings_that_would_do_nothing_but_repeat_themselves_are_refused() {
         let error = built.unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
     }
+}
+
+/// Simulation seed 61048294: two processes overwrite a key at once, in two orders, and one of them knows intents of the other
+/// when it compares the copies. Nothing is left to do when those go.
+#[tokio::test(start_paused = true)]
+async fn copies_are_compared_although_intents_of_others_are_known_at_that_time() {
+    let mut lab = Lab::without_conditions(2);
+    lab.settings.intent = true;
+    lab.settings.slow_after = Duration::from_secs(5);
+    lab.settings.journal_poll = Duration::from_millis(300);
+    let process = lab.process(1);
+    // The other one hears of nothing, and is killed when it has written.
+    lab.settings.journal_poll = Duration::from_mins(1);
+    let killed = lab.process(2);
+    process.store.loaded().await;
+    killed.store.loaded().await;
+    // The first backend gets v1 and then v2, the second one v2 and then v1.
+    let [first, second] = [Gate::new(), Gate::new()];
+    process.strike(1, Operation::PUTS, &key(), Strike::Hold(second.clone()));
+    killed.strike(0, Operation::PUTS, &key(), Strike::Hold(first.clone()));
+    let put = process.put(&key(), "v1");
+    let other = killed.put(&key(), "v2");
+    wait_until(|| lab.at(0, &key()).is_some() && lab.at(1, &key()).is_some()).await;
+    second.open();
+    put.await.unwrap().unwrap();
+    wait_until(|| process.store.status().journal.markers > 0).await;
+    sleep(lab.settings.settle_after * 2).await;
+    first.open();
+    other.await.unwrap().unwrap();
+    wait_until(|| lab.journal_is_empty()).await;
+    killed.spawner.crash();
+    assert_ne!(lab.at(0, &key()), lab.at(1, &key()));
+    wait_until(|| lab.at(0, &key()) == lab.at(1, &key())).await;
 }
