@@ -254,6 +254,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
             || known.allows(value, |value, since| world.landed(key, value, since))
             || (known.ever(value) && world.overrun(key, &expected, since, record.process))
             || (record.incarnation > 0 && lost_to_an_earlier_life(world, &expected))
+            || (value.is_some() && world.is_from_a_dead_life(&state, key, value))
     };
     let older = world.may_be_stale(record);
     let shows = |key: &Path, value: Option<Value>| {
@@ -359,6 +360,10 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
     if world.may_be_stale(record) {
         return None;
     }
+    let returned = |key: &Path| {
+        let mut values = client.model.all_values(key).into_iter();
+        values.any(|value| world.is_from_a_dead_life(&state, key, Some(value)))
+    };
     // Folders in which something may be.
     let mut possible = BTreeSet::new();
     for (key, known) in client.model.keys() {
@@ -374,7 +379,7 @@ fn check_listing(world: &World, record: &Record) -> Option<String> {
         };
         match certain {
             Some(Some(_)) if !there => return Some(format!("{key} is missing in a listing")),
-            Some(None) if there && below.is_none() => {
+            Some(None) if there && below.is_none() && !returned(key) => {
                 return Some(format!("{key} is deleted, and listed"));
             }
             Some(None) => {}

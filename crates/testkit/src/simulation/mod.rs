@@ -87,7 +87,8 @@
 //!   after its last look, or an older version, where conditions are not enforced and the writer has had no time to read
 //!   what is remembered of that; an upload of which that is seen in time fails. What was copied from such a key is
 //!   as old. Nor can anybody tell then what that write had replaced from what has replaced it: a read may find either,
-//!   or nothing.
+//!   or nothing. If its process crashes while its own first request, which was repeated, is still on its way there, nobody is left
+//!   who knows: what that brings may be seen until it is found to be older.
 //! - **A process that was started again** may date a write before those of its earlier life, if these were dated by the
 //!   clock of another process that is ahead. The loser is kept.
 //! - **A process that starts while a backend is unreachable** does not know what is remembered there: until it has

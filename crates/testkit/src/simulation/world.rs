@@ -236,17 +236,44 @@ impl World {
     /// Whether a request of an earlier life of a process changed a key when its next life had begun: where one backend alone
     /// had the write, only that process knew that it might.
     pub(super) fn landed_after_death(&self, state: &State, key: &Path) -> bool {
-        let of_the_dead = |change: &super::Applied| {
-            change.client.is_some_and(|client| {
-                let process = process_of(client);
-                let lives =
-                    self.plan.crashes.iter().filter(|crash| crash.process == process).count();
-                change.key == *key
-                    && client % LIVES < u64::try_from(lives).unwrap_or(u64::MAX)
-                    && change.at >= state.born[process]
+        self.any_change(|change| change.key == *key && self.is_of_the_dead(state, change).is_some())
+    }
+
+    /// Whether what is seen of a key is what landed so, of a write that no other backend had when its process crashed.
+    pub(super) fn is_from_a_dead_life(
+        &self,
+        state: &State,
+        key: &Path,
+        seen: Option<Value>,
+    ) -> bool {
+        self.backends.iter().enumerate().any(|(at, backend)| {
+            let late: Vec<_> = backend.with_log(|log| {
+                let late = log.iter().filter(|change| {
+                    change.key == *key && change.now.as_deref().and_then(value_of) == seen
+                });
+                late.filter_map(|change| {
+                    Some((change.clone(), self.is_of_the_dead(state, change)?))
+                })
+                .collect()
+            });
+            late.iter().any(|(change, born)| {
+                let same = |other: &super::Applied| {
+                    other.key == *key && other.at < *born && other.now == change.now
+                };
+                let others = self.backends.iter().enumerate().filter(|(other, _)| *other != at);
+                !others.into_iter().any(|(_, other)| other.with_log(|log| log.iter().any(same)))
             })
-        };
-        self.any_change(of_the_dead)
+        })
+    }
+
+    /// When the life began that followed the one which a change is of, if that was made then or later.
+    fn is_of_the_dead(&self, state: &State, change: &super::Applied) -> Option<u64> {
+        let client = change.client?;
+        let process = process_of(client);
+        let lives = self.plan.crashes.iter().filter(|crash| crash.process == process).count();
+        let born = state.born[process];
+        let dead = client % LIVES < u64::try_from(lives).unwrap_or(u64::MAX);
+        (dead && change.at >= born).then_some(born)
     }
 
     /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
