@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use lifeboat_core::{Class, Fault, Stamp, Verdict};
 use object_store::path::Path;
 use object_store::{Error, Result};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{MutexGuard, Notify, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backend::{Backend, Mask};
@@ -249,11 +249,19 @@ impl Engine {
         verdict
     }
 
+    /// Waits for those who probe a backend now. None if that takes too long: who asks already may not get on, because its own
+    /// request waits for something else meanwhile.
+    async fn turn_to_probe<'b>(
+        &self,
+        backend: &'b Backend,
+    ) -> Option<MutexGuard<'b, Option<(Instant, bool)>>> {
+        let bound = self.settings.health.probe_deadline * LOCK_LOOKS;
+        timeout(bound, backend.doubted.lock()).await.ok()
+    }
+
     /// Whether a backend refuses its probe as well. Those who ask at the same moment share one answer.
     pub(crate) async fn is_out(&self, backend: &Backend, looks: u32) -> bool {
-        // Who asks already may not get on, because its own request waits for something else meanwhile.
-        let bound = self.settings.health.probe_deadline * LOCK_LOOKS;
-        let Ok(mut last) = timeout(bound, backend.doubted.lock()).await else {
+        let Some(mut last) = self.turn_to_probe(backend).await else {
             return self.refuses_probes(backend, looks).await;
         };
         if let Some((at, out)) = *last
@@ -298,8 +306,7 @@ impl Engine {
     /// Asks an ejected backend whether it serves, once.
     pub(crate) async fn probe(&self, backend: &Backend) {
         // One at a time. Whoever is in doubt then asks again: what this one finds may have been over before their request.
-        let bound = self.settings.health.probe_deadline * LOCK_LOOKS;
-        let _one = timeout(bound, backend.doubted.lock()).await;
+        let _one = self.turn_to_probe(backend).await;
         backend.observe(Evidence::ProbeBegun, "a probe is due");
         let probed = timeout(self.settings.health.probe_deadline, backend.store.probe()).await;
         let known = self.probes.load(Ordering::Acquire) & (1 << backend.at) != 0;

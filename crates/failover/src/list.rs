@@ -22,7 +22,6 @@ use crate::error::{CutOff, FailoverError, Reason};
 use crate::etag::label;
 use crate::events::{Event, Operation};
 use crate::health::Evidence;
-use crate::journal::index::Dirt;
 use crate::latency::ReadKind;
 use crate::observe::{BACKEND, Outcome, span};
 use crate::read::KeyLock;
@@ -112,12 +111,11 @@ impl Engine {
     }
 
     fn dirty_at(&self, at: usize, prefix: Option<&Path>) -> Vec<Path> {
-        self.index.keys_under(prefix, &|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
+        self.index.keys_under(prefix, &|dirt| dirt.has(at))
     }
 
     fn has_more_dirty(&self, most: usize, at: usize, prefix: Option<&Path>) -> bool {
-        let dirty = |dirt: &Dirt| dirt.behind.has(at) || dirt.unsure.has(at);
-        self.index.has_more_under(most, prefix, &dirty)
+        self.index.has_more_under(most, prefix, &|dirt| dirt.has(at))
     }
 }
 

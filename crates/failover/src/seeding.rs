@@ -14,6 +14,7 @@ use crate::backend::Backend;
 use crate::engine::Engine;
 use crate::error::{is_missing, within};
 use crate::events::Operation;
+use crate::list::is_complete;
 use crate::write::conditional::head;
 
 /// Keys that are looked up to tell a new bucket from one that has a history: what is written until a backend answers for the
@@ -108,20 +109,15 @@ impl Engine {
 
     /// Marks new backends as seeded, those that could not be marked before again.
     async fn mark_new(&self) {
-        let unmarked = |backend: &&Arc<Backend>| !backend.seeded.load(Ordering::Acquire);
-        let mut all = true;
+        // Whoever reads journals does not wait for one that is away.
+        let unmarked = |backend: &&Arc<Backend>| !is_complete(backend) && backend.is_in_use();
         for backend in self.backends.iter().filter(unmarked) {
-            // Whoever reads journals does not wait for one that is away.
-            if !backend.is_in_use() {
-                all = false;
-                continue;
-            }
             if let Err(error) = self.mark_seeded(backend.at).await {
-                all = false;
                 tracing::debug!(backend = %backend.id, %error, "not marked as seeded yet");
             }
         }
-        self.seeding_known.fetch_or(all, Ordering::AcqRel);
+        let all = self.backends.iter().all(|backend| is_complete(backend));
+        self.seeding_known.store(all, Ordering::Release);
     }
 
     /// Whether a backend has nothing that one which was empty lacks. Not known while somebody writes or deletes a key that it

@@ -629,23 +629,6 @@ impl Engine {
         }
     }
 
-    /// Whether the copy that a marker speaks of is what was sent. One that is not is to be brought again.
-    async fn is_sound(self: &Arc<Self>, known: &Known, done: &mut Reconciled) -> bool {
-        let key = &known.marker.key;
-        match self.is_as_sent(key, known).await {
-            Ok(true) => true,
-            Ok(false) => {
-                done.spoilt |= known.target.into_iter().collect();
-                tracing::warn!(%key, path = %known.path, "a copy was stored otherwise than sent");
-                false
-            }
-            Err(error) => {
-                tracing::debug!(%key, why = %describe(&error), "a copy could not be read yet");
-                false
-            }
-        }
-    }
-
     /// The oldest marker of a key that came into the index since `known` was taken from it.
     fn oldest_other(&self, known: &[Known]) -> Option<Stamp> {
         let paths: BTreeSet<&Path> = known.iter().map(|known| &known.path).collect();

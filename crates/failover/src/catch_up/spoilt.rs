@@ -10,10 +10,10 @@ use object_store::{ObjectMeta, Result};
 
 use super::copying::ONE_PUT;
 use super::verdict::Settlement;
-use super::{Seen, seen_at};
+use super::{Reconciled, Seen, seen_at};
 use crate::backend::Mask;
 use crate::engine::Engine;
-use crate::error::within;
+use crate::error::{describe, within};
 use crate::journal::index::Known;
 use crate::write::conditional::head;
 
@@ -54,9 +54,26 @@ impl Settlement {
 }
 
 impl Engine {
+    /// Whether the copy that a marker speaks of is what was sent. One that is not is to be brought again.
+    pub(super) async fn is_sound(self: &Arc<Self>, known: &Known, done: &mut Reconciled) -> bool {
+        let key = &known.marker.key;
+        match self.is_as_sent(key, known).await {
+            Ok(true) => true,
+            Ok(false) => {
+                done.spoilt |= known.target.into_iter().collect();
+                tracing::warn!(%key, path = %known.path, "a copy was stored otherwise than sent");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%key, why = %describe(&error), "a copy could not be read yet");
+                false
+            }
+        }
+    }
+
     /// Reads the copy that a marker speaks of, before that goes: whether its bytes are those that its stamp speaks of, as far as
     /// anybody can tell. What was answered is; large objects bear no checksum, their parts had one each.
-    pub(super) async fn is_as_sent(self: &Arc<Self>, key: &Path, known: &Known) -> Result<bool> {
+    async fn is_as_sent(self: &Arc<Self>, key: &Path, known: &Known) -> Result<bool> {
         let Some(at) = unclear([known]).iter().next().filter(|_| !known.landed) else {
             return Ok(true);
         };

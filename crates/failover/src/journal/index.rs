@@ -345,7 +345,7 @@ impl Index {
             let dirt = Dirt::of(entry);
             let newest = entry.iter().max_by_key(|known| known.marker.stamp);
             let size = newest.and_then(|newest| newest.marker.size).unwrap_or(0);
-            for at in (0..backends).filter(|at| dirt.behind.has(*at) || dirt.unsure.has(*at)) {
+            for at in (0..backends).filter(|at| dirt.has(*at)) {
                 totals.dirty_keys[at] += 1;
                 totals.dirty_bytes[at] = totals.dirty_bytes[at].saturating_add(size);
             }
@@ -383,6 +383,11 @@ fn under<'k>(
 }
 
 impl Dirt {
+    /// Whether a backend may hold something else than the latest version.
+    pub(crate) fn has(&self, at: usize) -> bool {
+        self.behind.has(at) || self.unsure.has(at)
+    }
+
     fn of(known: &[Known]) -> Self {
         let mut dirt = Self::default();
         for Known { marker, target, origin, .. } in known {

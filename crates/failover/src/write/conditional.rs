@@ -101,7 +101,7 @@ impl Engine {
 
     /// Whether a backend may hold something else than the latest version.
     pub(super) fn is_dirty_at(&self, at: usize, key: &Path) -> bool {
-        self.index.dirt(key).is_some_and(|dirt| dirt.behind.has(at) || dirt.unsure.has(at))
+        self.index.dirt(key).is_some_and(|dirt| dirt.has(at))
     }
 
     /// Whether the next backend may decide: the one asked is dead, has certainly done nothing, and only we write.
@@ -397,7 +397,7 @@ fn tag_of(body: &Body) -> Option<VersionTag> {
     VersionTag::of(&body.options.attributes)
 }
 
-fn result_of(meta: ObjectMeta) -> PutResult {
+pub(super) fn result_of(meta: ObjectMeta) -> PutResult {
     PutResult {
         e_tag: meta.e_tag,
         version: meta.version,

@@ -8,12 +8,13 @@ use lifeboat_core::{Effect, VersionTag};
 use object_store::path::Path;
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, ObjectStore, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
+    PutOptions, PutPayload, RenameOptions, RenameTargetMode, Result,
 };
 
 use tokio::time::Instant;
 
 use super::Write;
+use super::conditional::{head, result_of};
 use super::leg;
 use super::put::{TAGS_METADATA, strip};
 use crate::backend::Mask;
@@ -115,12 +116,8 @@ impl Engine {
             async move {
                 match store.copy_opts(&from, &to, CopyOptions::default()).await {
                     // The source may have had another version here, and nobody knew.
-                    Ok(()) => match super::conditional::head(&*store, &to).await {
-                        Ok(Some((meta, Some(copied)))) if copied == tag => Ok(PutResult {
-                            e_tag: meta.e_tag,
-                            version: meta.version,
-                            extensions: object_store::Extensions::default(),
-                        }),
+                    Ok(()) => match head(&*store, &to).await {
+                        Ok(Some((meta, Some(copied)))) if copied == tag => Ok(result_of(meta)),
                         Ok(_) => Err(leg::NotHere::Version.into_error()),
                         Err(_) => Err(leg::NotHere::Unseen.into_error()),
                     },

@@ -80,6 +80,14 @@ impl Tally {
     }
 }
 
+/// Ends at a moment; never, if there is none.
+pub(super) async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A write under way.
 #[derive(Default)]
 pub(super) struct Course {
@@ -211,12 +219,7 @@ impl Engine {
             if !tally.lacks(self.settings.min_copies) {
                 relief = None;
             }
-            let slow = async {
-                match patience {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let slow = reached(patience);
             tokio::select! {
                 biased;
                 leg = legs.next() => match leg {

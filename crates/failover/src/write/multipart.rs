@@ -13,10 +13,11 @@ use object_store::path::Path;
 use object_store::{
     MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::conditional::head;
+use super::conditional::{head, result_of};
+use super::course::reached;
 use super::put::stamped;
 use super::{Write, leg};
 use crate::backend::Mask;
@@ -96,12 +97,7 @@ impl Engine {
                 // Who does not take part lacks the whole object: that is more than being late with one write.
                 patience = Some(Instant::now() + self.marker_patience());
             }
-            let slow = async {
-                match patience {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let slow = reached(patience);
             tokio::select! {
                 biased;
                 step = steps.next() => match step {
@@ -397,11 +393,7 @@ impl Engine {
                 };
                 // A lost answer: the version that is there says whether it was done.
                 match head(&*store, &key).await {
-                    Ok(Some((meta, Some(there)))) if there == tag => Ok(PutResult {
-                        e_tag: meta.e_tag,
-                        version: meta.version,
-                        extensions: object_store::Extensions::default(),
-                    }),
+                    Ok(Some((meta, Some(there)))) if there == tag => Ok(result_of(meta)),
                     _ => {
                         if store.classify(&error).class == Class::Answer {
                             members.state().refused.set(at);
