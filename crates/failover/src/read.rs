@@ -679,13 +679,14 @@ impl Race<'_> {
         self.engine.observers.tell(|| Event::StaleRead { key, backend: backend.clone() });
     }
 
-    /// What is read of a version that was deleted since, by its own writer or in its knowledge: nothing. A catch-up that did
-    /// not know of the delete yet has brought it back, and will be told.
+    /// What is read of a version that comes before the newest delete: nothing, as catch-up will decide. Somebody who has yet
+    /// to hear of the delete has brought it back, or wrote it by a clock that is behind; then it is kept as a conflict.
     fn buried(&self, tag: Option<VersionTag>) -> Option<Error> {
-        let dirt = self.dirt.as_ref()?;
-        let deleted = dirt.newest.as_ref()?.delete;
-        (deleted && self.is_older(dirt, tag)).then(|| Error::NotFound {
-            path: self.key.cloned().unwrap_or_default().to_string(),
+        let newest = self.dirt.as_ref()?.newest.as_ref().filter(|newest| newest.delete)?;
+        let (tag, key) = (tag?, self.key?);
+        let dead = tag.belongs_to(key) && tag.stamp < newest.stamp;
+        dead.then(|| Error::NotFound {
+            path: key.to_string(),
             source: "it is deleted, and this backend has yet to hear of it".into(),
         })
     }

@@ -77,13 +77,21 @@ impl Engine {
                 Err(error) => {
                     let condition =
                         matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
+                    let deleted = matches!(error, Error::AlreadyExists { .. })
+                        && self.index.is_deleted(&write.key);
+                    let dirty = self.is_dirty_at(at, &write.key);
                     // An older version may have landed there late, after it was brought up to date.
                     let late = condition
                         && Instant::now() < ends
-                        && self.is_dirty_at(at, &write.key)
+                        && (dirty || deleted)
                         && self.current(at, &write.key).await.is_none();
                     if !late {
                         return Err(error);
+                    }
+                    // No marker says that it lies there: catch-up makes sure first that nobody is writing it.
+                    if !dirty {
+                        let why = "it has yet to hear that what is there has been deleted";
+                        return Err(self.undecidable_at(at, &write.key, why));
                     }
                 }
             }
@@ -130,11 +138,7 @@ impl Engine {
             ConditionalWrites::Active => in_use.iter().next().unwrap_or(0),
         };
         let backend = &self.backends[at];
-        let undecidable = |why: &str| {
-            Err(FailoverError::new(Reason::Undecidable, Some(key), Effect::None)
-                .answered(&backend.id, why)
-                .into())
-        };
+        let undecidable = |why: &str| Err(self.undecidable_at(at, key, why));
         if !backend.is_in_use() {
             return undecidable(backend.state().as_str());
         }
@@ -161,6 +165,13 @@ impl Engine {
             Some(exists) => Ok((at, Some(exists))),
             None => undecidable("it lacks the latest version and could not be brought up to date"),
         }
+    }
+
+    /// Nothing has been sent, because a backend cannot decide.
+    fn undecidable_at(&self, at: usize, key: &Path, why: &str) -> Error {
+        FailoverError::new(Reason::Undecidable, Some(key), Effect::None)
+            .answered(&self.backends[at].id, why)
+            .into()
     }
 
     /// Whether there is an object at a dirty backend that holds what the newest marker speaks of, or a later version: then
