@@ -310,7 +310,30 @@ fn rows_of_requests() -> Vec<Row> {
     ]
 }
 
-/// What is told of writes that somebody missed, and of other processes.
+/// What is told of a write that somebody missed.
+fn rows_of_a_missed_write() -> Vec<Row> {
+    use Operation::Put;
+    vec![
+        Row::new(
+            "a marker",
+            write_without_the_first,
+            told!(Event::MarkerWritten { target, home, key }
+                if target == B0 && home == B1 && *key == self::key()),
+        ),
+        Row::new(
+            "a write that was acknowledged without the first backend",
+            write_without_the_first,
+            told!(Event::FailedOver { operation: Put, from, to } if from == B0 && to == B1),
+        ),
+        Row::new(
+            "how far catch-up is",
+            write_brought_to_the_first,
+            told!(Event::CatchUpProgress { keys, bytes, left: 0 | 1 } if *keys > 0 && *bytes > 0),
+        ),
+    ]
+}
+
+/// What is told of catch-up, and of other processes.
 fn rows_of_catch_up() -> Vec<Row> {
     vec![
         Row::new(
@@ -319,12 +342,6 @@ fn rows_of_catch_up() -> Vec<Row> {
             told!(Event::SettleChecksDropped { dropped: 1 }),
         )
         .with(|settings| settings.settle_after = Duration::from_hours(1)),
-        Row::new(
-            "a marker",
-            write_without_the_first,
-            told!(Event::MarkerWritten { target, home, key }
-                if target == B0 && home == B1 && *key == self::key()),
-        ),
         Row::new(
             "a key brought up to date",
             write_brought_to_the_first,
@@ -408,7 +425,8 @@ fn rows_of_catch_up() -> Vec<Row> {
 
 #[tokio::test(start_paused = true)]
 async fn observer_is_told_of_each_kind_of_event() {
-    let rows = rows_of_requests().into_iter().chain(rows_of_catch_up());
+    let rows = rows_of_requests().into_iter().chain(rows_of_a_missed_write());
+    let rows = rows.chain(rows_of_catch_up());
     for Row { what, settings: change, drive, told } in rows {
         let mut settings = simulated::fast();
         change(&mut settings);

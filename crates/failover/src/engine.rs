@@ -82,6 +82,9 @@ pub(crate) struct Engine {
     pub(crate) work: Notify,
     /// Legs of acknowledged writes, and keys that catch-up works on.
     pub(crate) legs: AtomicUsize,
+    /// Copies whose sources have to be looked at once more.
+    pub(crate) burials: AtomicUsize,
+    /// One of either has ended.
     pub(crate) leg_ended: Notify,
     /// Backends whose probe was answered at least once: only then does a refused probe mean anything.
     probes: AtomicUsize,
@@ -143,6 +146,7 @@ impl Engine {
             closed: Flag::default(),
             work: Notify::new(),
             legs: AtomicUsize::new(0),
+            burials: AtomicUsize::new(0),
             leg_ended: Notify::new(),
             probes: AtomicUsize::new(0),
             ahead: Mutex::new(BTreeMap::new()),

@@ -57,13 +57,12 @@ pub struct FailoverError {
     answers: Vec<Answer>,
     /// The completion of an upload in parts, which cannot be sent again.
     completion: bool,
-    source: Option<object_store::Error>,
 }
 
 impl FailoverError {
     pub(crate) fn new(reason: Reason, key: Option<&Path>, effect: Effect) -> Self {
         let key = key.cloned();
-        Self { reason, key, effect, answers: Vec::new(), completion: false, source: None }
+        Self { reason, key, effect, answers: Vec::new(), completion: false }
     }
 
     pub(crate) fn answered(mut self, backend: &str, text: impl Into<String>) -> Self {
@@ -100,6 +99,12 @@ impl FailoverError {
     /// Whether the effect may have happened.
     pub fn effect(&self) -> Effect {
         self.effect
+    }
+
+    /// What each backend that was asked answered, in words, and of the others why they were not: pairs of a backend's id and
+    /// a text for people, in no particular order.
+    pub fn answers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.answers.iter().map(|answer| (answer.backend.as_str(), answer.text.as_str()))
     }
 
     /// The error in the cause of `error`, if it is one of this crate's.
@@ -143,15 +148,16 @@ impl FailoverError {
             }
             Reason::Unavailable | Reason::NotRecorded => "repeat it when a backend is back",
             Reason::Stale => {
-                "repeat it when the backend that has it is back, or set stale_reads = \"serve\""
+                "repeat it when the backend that has it is back; stale_reads = \"serve\" lets reads, and \
+                 only those, have an older one"
             }
             Reason::MissNotBelieved => {
                 "seed the other backends (a finished sync marks them), or declare them seeded"
             }
             Reason::TooFewCopies => "repeat it, or lower min_copies",
             Reason::Undecidable => {
-                "repeat it when the first backend is back, or set conditional_writes = \"active\" if \
-                 only one process writes"
+                "repeat it when the first backend serves and is up to date, or set \
+                 conditional_writes = \"active\" if only one process writes"
             }
             Reason::Busy => {
                 "repeat it; raise the memory setting, or write the key from fewer places at once"
@@ -185,11 +191,7 @@ impl fmt::Display for FailoverError {
     }
 }
 
-impl StdError for FailoverError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
+impl StdError for FailoverError {}
 
 impl From<FailoverError> for object_store::Error {
     fn from(error: FailoverError) -> Self {

@@ -86,13 +86,14 @@ pub enum Event {
         /// The class of failure.
         class: Fault,
     },
-    /// A read went on at another backend after a fault.
+    /// A request was not done by the backend that it was meant for: a read went on at another one after a fault; a write was
+    /// acknowledged, and the first backend in order has not confirmed it.
     FailedOver {
         /// What was asked.
         operation: Operation,
-        /// Who failed.
+        /// Who failed, or has not confirmed it.
         from: String,
-        /// Who is asked next.
+        /// Who is asked next; of those that confirmed a write, the first in order.
         to: String,
     },
     /// A read was sent to a second backend because the first was late.
@@ -159,6 +160,16 @@ pub enum Event {
         key: Path,
         /// Bytes written; 0 for a delete.
         bytes: u64,
+    },
+    /// A pass over what the journals name has looked at so many keys so far. It is told every few hundred keys, and at the end
+    /// of a pass that looked at any.
+    CatchUpProgress {
+        /// Keys looked at in this pass.
+        keys: u64,
+        /// Bytes written in this pass.
+        bytes: u64,
+        /// Markers that are known now: what is left to do, or has to wait.
+        left: u64,
     },
     /// A key could not be brought up to date and will be tried again.
     CatchUpFailed {

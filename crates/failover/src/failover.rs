@@ -154,6 +154,9 @@ impl Failover {
     /// Compares all backends key by key, and settles every difference. For what no marker can know of: a process
     /// killed in the middle of a write that it never acknowledged, or a provider that lost data. Costs a listing of each backend and one
     /// request for each key and backend.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the differences that it has not come to; a key that it is at may stay different as well.
     pub async fn mend(&self, prefix: Option<&Path>) -> MendReport {
         self.mend_since(prefix, SystemTime::UNIX_EPOCH).await
     }
@@ -161,6 +164,9 @@ impl Failover {
     /// As [`mend`](Self::mend), but compares only keys that some backend lacks, of which sizes differ, or of which a copy was
     /// written since then, by a provider's clock: after an [unclean end](Self::unclean_ends). Costs a listing of each backend, and one
     /// request for each such key and backend. [`UncleanEnd::compare_since`] gives clocks their due.
+    ///
+    /// # Cancel safety
+    /// As that of [`mend`](Self::mend).
     pub async fn mend_since(&self, prefix: Option<&Path>, since: SystemTime) -> MendReport {
         self.engine.confirm_all().await;
         self.engine.look_for_writers().await;
@@ -247,6 +253,9 @@ impl Failover {
     ///
     /// # Errors
     /// There is no such backend, or it cannot be written to.
+    ///
+    /// # Cancel safety
+    /// A dropped future may have marked it.
     pub async fn mark_seeded(&self, backend_id: &str) -> Result<()> {
         self.engine.mark_seeded(self.backend(backend_id)?.at).await
     }
@@ -262,6 +271,9 @@ impl Failover {
     }
 
     /// Ends background work, after the legs of acknowledged writes have ended or their bound has passed.
+    ///
+    /// # Cancel safety
+    /// With a dropped future background work goes on. Call it again to end that.
     pub async fn close(&self) {
         let engine = &self.engine;
         let over = engine.legs_end().await;

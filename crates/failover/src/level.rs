@@ -182,7 +182,8 @@ impl Engine {
         let mut entries = self.backends[at].store.list(Some(folder));
         let bound = self.settings.attempt_deadline;
         while let Some(object) = within(bound, entries.try_next()).await? {
-            if !doubted.contains(&object.location) {
+            let key = &object.location;
+            if !doubted.contains(key) && !self.index.is_deleted(key) {
                 return Ok(true);
             }
         }

@@ -1,6 +1,7 @@
 //! `Failover` as an `ObjectStore` and a `BlobStore`: every method and option, each a few lines on top of the engine.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -283,7 +284,33 @@ const SIGNED_AT_ONCE: usize = 16;
 struct SignerOfServing(Arc<Engine>);
 
 impl SignerOfServing {
-    async fn choose(&self, method: &Method, key: &Path) -> Result<Arc<dyn Signer>> {
+    /// Has a URL signed by the backend that reads would ask first; by the next one, if that cannot sign now. One that asks for
+    /// its credentials elsewhere may hang.
+    async fn sign<F, S>(&self, method: &Method, key: &Path, sign: F) -> Result<Url>
+    where
+        F: Fn(Arc<dyn Signer>) -> S + Send + Sync,
+        S: Future<Output = Result<Url>> + Send,
+    {
+        let engine = &self.0;
+        let bound = engine.settings.attempt_deadline;
+        let mut error = FailoverError::new(Reason::Unavailable, Some(key), Effect::None);
+        for at in self.candidates(method, key).await? {
+            let backend = &engine.backends[at];
+            let Some(signer) = backend.store.signer() else { continue };
+            match within(bound, sign(signer)).await {
+                Ok(url) => return Ok(url),
+                // It is no evidence: nothing was sent to the backend itself.
+                Err(failed) if backend.store.classify(&failed).is_fault() => {
+                    error = error.failed(&backend.id, &failed);
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(error.away(&engine.backends).into())
+    }
+
+    /// The backends that sign URLs of a key, in the order in which reads would ask them.
+    async fn candidates(&self, method: &Method, key: &Path) -> Result<Vec<usize>> {
         if *method != Method::GET && *method != Method::HEAD {
             let why = FailoverError::new(Reason::WouldBypass, Some(key), Effect::None);
             return Err(object_store::Error::NotSupported { source: Box::new(why) });
@@ -294,24 +321,27 @@ impl SignerOfServing {
         let candidates = engine.backends.iter().filter(|backend| {
             backend.is_in_use() && !dirt.behind.has(backend.at) && backend.store.signer().is_some()
         });
-        // In the order in which reads ask.
-        let best = candidates.min_by_key(|backend| {
+        let mut candidates: Vec<_> = candidates.collect();
+        candidates.sort_by_key(|backend| {
             (dirt.unsure.has(backend.at), backend.state() == HealthState::Suspect, backend.at)
         });
-        let Some(mut best) = best else { return Err(self.nobody(key, &dirt)) };
+        let Some(best) = candidates.first() else { return Err(self.nobody(key, &dirt)) };
         // It may lack what another one has: a read finds out who has it.
         if !best.seeded.load(Ordering::Acquire) || !engine.unread_journals().is_empty() {
             let head = GetOptions { head: true, ..GetOptions::default() };
             match engine.get_raw(key, head, KeyLock::NotOurs).await {
                 Ok(served) if engine.backends[served.at].store.signer().is_some() => {
-                    best = &engine.backends[served.at];
+                    return Ok(vec![served.at]);
                 }
                 Err(error) if !is_miss(&error) => return Err(error),
                 // It is not there, or only where nobody signs: as good as any.
                 _ => {}
             }
         }
-        best.store.signer().ok_or_else(|| self.nobody(key, &dirt))
+        // Of the others, those that lack nothing.
+        let best = best.at;
+        candidates.retain(|backend| backend.at == best || backend.seeded.load(Ordering::Acquire));
+        Ok(candidates.into_iter().map(|backend| backend.at).collect())
     }
 
     fn nobody(&self, key: &Path, dirt: &Dirt) -> object_store::Error {
@@ -334,7 +364,11 @@ impl SignerOfServing {
 #[deny(clippy::missing_trait_methods)]
 impl Signer for SignerOfServing {
     async fn signed_url(&self, method: Method, path: &Path, expires_in: Duration) -> Result<Url> {
-        self.choose(&method, path).await?.signed_url(method, path, expires_in).await
+        let sign = |signer: Arc<dyn Signer>| {
+            let method = method.clone();
+            async move { signer.signed_url(method, path, expires_in).await }
+        };
+        self.sign(&method, path, sign).await
     }
 
     async fn signed_url_opts(
@@ -344,7 +378,11 @@ impl Signer for SignerOfServing {
         expires_in: Duration,
         options: &SignedUrlOptions,
     ) -> Result<Url> {
-        self.choose(&method, path).await?.signed_url_opts(method, path, expires_in, options).await
+        let sign = |signer: Arc<dyn Signer>| {
+            let method = method.clone();
+            async move { signer.signed_url_opts(method, path, expires_in, options).await }
+        };
+        self.sign(&method, path, sign).await
     }
 
     async fn signed_urls(

@@ -18,7 +18,7 @@ use tracing::Span;
 
 use crate::backend::{Backend, Mask};
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason};
+use crate::error::{CutOff, FailoverError, Reason, within};
 use crate::etag;
 use crate::events::{Event, Operation};
 use crate::health::{Evidence, HealthState};
@@ -26,6 +26,7 @@ use crate::journal::index::{Dirt, Known};
 use crate::latency::{ReadKind, SMALL};
 use crate::observe::{BACKEND, Outcome};
 use crate::settings::{Settings, StaleReads};
+use crate::write::conditional::head;
 
 /// A result, and who gave it.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ const SOONEST_HEDGE: Duration = Duration::from_millis(5);
 /// A rescue waits for so many times the 99th percentile.
 const RESCUE_FACTOR: u32 = 4;
 
-/// Whether the reader holds the lock of its key: whoever does cannot wait for it.
+/// Whether the reader holds the lock of its key, because it writes: it cannot wait for that, and takes no older version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyLock {
     Ours,
@@ -73,12 +74,16 @@ pub(crate) struct Choice {
     pub(crate) last: Mask,
     /// It is known that nobody has a later version than those that are asked.
     pub(crate) trusted: bool,
+    /// An older version does not do, whatever readers may be served: what is made of it would be the latest one.
+    pub(crate) latest: bool,
+    /// When it ends, if not in the time of a whole read: others came before it.
+    pub(crate) until: Option<Instant>,
 }
 
 impl Choice {
     /// Any of these.
     pub(crate) fn among(among: Mask) -> Self {
-        Self { among, last: Mask::NONE, trusted: false }
+        Self { among, last: Mask::NONE, trusted: false, latest: false, until: None }
     }
 }
 
@@ -164,7 +169,11 @@ impl Engine {
             async move { (*store).get_opts(key, own).await }
         };
         // Until every journal has been read, all that answer are asked which version they have.
-        let latest = |holders| Choice { trusted: true, ..Choice::among(holders) };
+        let Settings { read_deadline, attempt_deadline, .. } = self.settings;
+        // What comes after another request has what is left, and one attempt's time at least.
+        let until = || (began + read_deadline).max(Instant::now() + attempt_deadline);
+        let latest =
+            |holders| Choice { trusted: true, until: Some(until()), ..Choice::among(holders) };
         let own = |holders: Mask| match only {
             Some(only) if holders.has(only) => Mask::only(only),
             Some(_) => Mask::NONE,
@@ -180,32 +189,34 @@ impl Engine {
         let mut choice = Choice::among(only.map_or_else(|| self.all(), Mask::only));
         // A version that is asked for by name is the right one, however old it is.
         choice.trusted = options.version.is_some();
-        match self.read(operation, kind, Some(key), choice, &call).await {
-            Err(error) if is_stale(&error) => {
-                // A write of the key that is under way here may explain what nobody else can place.
-                let writing = lock == KeyLock::NotOurs && self.locks.is_held(key);
-                match self.latest_of_all(key).boxed().await {
-                    Some(holders) if holders.is_empty() => Err(Error::NotFound {
-                        path: key.to_string(),
-                        source: "it is deleted, and a backend has yet to hear of it".into(),
-                    }),
-                    Some(holders) if !own(holders).is_empty() => {
-                        self.read(operation, kind, Some(key), latest(own(holders)), &call)
-                            .boxed()
-                            .await
-                    }
-                    _ if writing => {
-                        // As long as a read may take, if that is not over: there is nobody else to wait for.
-                        let Settings { read_deadline, attempt_deadline, .. } = self.settings;
-                        let until = (began + read_deadline).max(Instant::now() + attempt_deadline);
-                        drop(timeout_at(until, self.locks.lock(key)).boxed().await);
-                        self.read(operation, kind, Some(key), choice, &call).boxed().await
-                    }
-                    _ => Err(error),
+        choice.latest = lock == KeyLock::Ours;
+        let error = match self.read(operation, kind, Some(key), choice, &call).await {
+            Err(error) if is_stale(&error) => error,
+            result => return result,
+        };
+        let again = async {
+            // A write of the key that is under way here may explain what nobody else can place.
+            let writing = lock == KeyLock::NotOurs && self.locks.is_held(key);
+            match self.latest_of_all(key).await {
+                Some(holders) if holders.is_empty() => Some(Err(Error::NotFound {
+                    path: key.to_string(),
+                    source: "it is deleted, and a backend has yet to hear of it".into(),
+                })),
+                Some(holders) if !own(holders).is_empty() => {
+                    Some(self.read(operation, kind, Some(key), latest(own(holders)), &call).await)
                 }
+                _ if writing => {
+                    // As long as a read may take, if that is not over: there is nobody else to wait for.
+                    drop(timeout_at(until(), self.locks.lock(key)).await);
+                    let choice = Choice { until: Some(until()), ..choice };
+                    Some(self.read(operation, kind, Some(key), choice, &call).await)
+                }
+                _ => None,
             }
-            result => result,
-        }
+        };
+        // Boxed: what is hardly ever needed does not make every read's future larger.
+        let again = timeout_at(began + read_deadline + attempt_deadline, again.boxed()).await;
+        again.ok().flatten().unwrap_or(Err(error))
     }
 
     /// Where every backend answers and none has what a marker speaks of, the marked write happened nowhere (a process was
@@ -302,7 +313,7 @@ impl Engine {
             missed: Mask::NONE,
             stale: false,
             attempt,
-            ends: began + whole,
+            ends: choice.until.unwrap_or(began + whole),
             failures: Vec::new(),
         };
         let Some((at, standing)) = race.pick() else { return Err(race.give_up()) };
@@ -588,7 +599,9 @@ impl Race<'_> {
         self.answered(lap);
         // Read only where something is known of the key that it is compared with.
         let tag = self.dirt.as_ref().and_then(|_| result.tag());
-        if let Some(buried) = self.buried(tag) {
+        if !self.choice.trusted
+            && let Some(buried) = self.buried(tag)
+        {
             return self.missing(lap, buried);
         }
         let accepted = self.accept(lap, tag, result, older);
@@ -628,8 +641,47 @@ impl Race<'_> {
                 self.failures.push((lap.at, error));
                 None
             }
+            // It does not say of which version, and that may be an older one, or deleted.
+            Class::Answer if matches!(error, Error::NotModified { .. }) && self.is_marked() => {
+                self.not_modified(lap, error).await
+            }
             _ => Some(Err(self.relabel(lap.at, error))),
         }
+    }
+
+    /// Whether anything acknowledged is known of the key that an answer is compared with.
+    fn is_marked(&self) -> bool {
+        !self.choice.trusted && self.dirt.as_ref().is_some_and(|dirt| dirt.newest.is_some())
+    }
+
+    /// That an object is as the caller knows it is worth as much as the object itself.
+    async fn not_modified<T>(&mut self, lap: Lap, error: Error) -> Option<Result<Served<T>>> {
+        let (engine, key) = (self.engine, self.key?);
+        let look = head(&*engine.backends[lap.at].store, key);
+        let bound = self.attempt.min(self.ends.saturating_duration_since(Instant::now()));
+        let tag = match within(bound, look).await {
+            Ok(Some((_, tag))) => tag,
+            Ok(None) => {
+                let path = key.to_string();
+                return self
+                    .missing(lap, Error::NotFound { path, source: "it has just gone".into() });
+            }
+            Err(failed) => {
+                engine.judge(lap.at, self.operation, &failed).await;
+                self.failures.push((lap.at, failed));
+                return None;
+            }
+        };
+        if let Some(buried) = self.buried(tag) {
+            return self.missing(lap, buried);
+        }
+        let older = self.dirt.as_ref().is_some_and(|dirt| self.is_older(dirt, tag));
+        if older && !self.may_serve_stale() {
+            self.stale = true;
+            self.failures.push((lap.at, error));
+            return None;
+        }
+        Some(Err(self.relabel(lap.at, error)))
     }
 
     /// Somebody answered who was asked because another was late.
@@ -650,7 +702,7 @@ impl Race<'_> {
     }
 
     fn may_serve_stale(&self) -> bool {
-        self.engine.settings.stale_reads == StaleReads::Serve
+        self.engine.settings.stale_reads == StaleReads::Serve && !self.choice.latest
     }
 
     /// What was read, if it is the latest version; otherwise it is laid aside, in case nobody has that.
@@ -682,10 +734,9 @@ impl Race<'_> {
     /// What is read of a version that comes before the newest delete: nothing, as catch-up will decide. Somebody who has yet
     /// to hear of the delete has brought it back, or wrote it by a clock that is behind; then it is kept as a conflict.
     fn buried(&self, tag: Option<VersionTag>) -> Option<Error> {
-        let newest = self.dirt.as_ref()?.newest.as_ref().filter(|newest| newest.delete)?;
+        let newest = self.dirt.as_ref()?.newest.as_ref()?;
         let (tag, key) = (tag?, self.key?);
-        let dead = tag.belongs_to(key) && tag.stamp < newest.stamp;
-        dead.then(|| Error::NotFound {
+        newest.buries(key, tag).then(|| Error::NotFound {
             path: key.to_string(),
             source: "it is deleted, and this backend has yet to hear of it".into(),
         })

@@ -198,7 +198,8 @@ pub enum ConditionalWrites {
     Active,
 }
 
-/// What a read does when every backend that answers is known to lack the latest version.
+/// What a read does when every backend that answers is known to lack the latest version. Copies and renames never take an older
+/// one: it would be the latest under its new name, and a rename would delete the one that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StaleReads {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lifeboat_core::Stamp;
 use object_store::path::Path;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::engine::Engine;
 use crate::events::Event;
@@ -126,6 +126,8 @@ impl Engine {
                 biased;
                 () = self.until_closed() => return,
                 () = sleep_until(check.due) => {}
+                // It may be due before one that was put off.
+                () = self.settle.added.notified() => continue,
             }
             if self.settle.checks().take(&key, check.stamp) && self.check(&key, &check).await {
                 sleep(pause).await;
@@ -140,8 +142,11 @@ impl Engine {
         if self.is_put_off(key, check) {
             return false;
         }
-        // A write that is under way will have a check of its own.
-        let _guard = self.locks.lock(key).await;
+        // A write that is under way will have a check of its own. What takes long does not hold up other keys' checks.
+        let Ok(_guard) = timeout(self.settings.attempt_deadline, self.locks.lock(key)).await else {
+            self.put_off(key, check);
+            return false;
+        };
         if self.is_put_off(key, check) {
             return false;
         }
@@ -179,10 +184,14 @@ impl Engine {
     fn is_put_off(&self, key: &Path, check: &Waiting) -> bool {
         let dirty = self.index.dirt(key).is_some();
         if dirty {
-            let due = Instant::now() + self.settings.journal_poll.max(self.settings.settle_after);
-            self.settle.checks().put_off(key, Waiting { due, ..*check });
+            self.put_off(key, check);
         }
         dirty
+    }
+
+    fn put_off(&self, key: &Path, check: &Waiting) {
+        let due = Instant::now() + self.settings.journal_poll.max(self.settings.settle_after);
+        self.settle.checks().put_off(key, Waiting { due, ..*check });
     }
 }
 

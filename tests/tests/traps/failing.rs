@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use lifeboat_core::Effect;
-use lifeboat_failover::Reason;
+use lifeboat_failover::{FailoverError, Reason};
 use lifeboat_testkit::fault_store::{Failure, Operation, Rule, Strike};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, Result};
@@ -42,6 +42,9 @@ async fn expect_one_error_each(weather: fn(&Process), effect: Effect) {
             for backend in process.store.status().backends {
                 let entries = text.matches(&format!("{}: ", backend.id)).count();
                 assert_eq!(entries, 1, "{what}, {round}: {} in {text}", backend.id);
+                let told = FailoverError::find(error).expect("it says why").answers();
+                let told: Vec<_> = told.filter(|(id, _)| *id == backend.id).collect();
+                assert!(matches!(told[..], [(_, why)] if !why.is_empty()), "{told:?} of {text}");
             }
         }
     }

@@ -4,6 +4,7 @@
 //! deleted, or make them vanish) is a matter of the bucket's settings, which the command `check` looks at.
 
 mod audited;
+mod brought_back;
 mod budgets;
 mod conditional;
 mod failing;
@@ -19,6 +20,7 @@ mod patience;
 mod presence;
 mod presigned;
 mod reading;
+mod reread;
 mod reviewed;
 mod settings;
 mod several;

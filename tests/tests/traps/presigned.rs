@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lifeboat_core::{AnyStore, BlobStore, Identity};
-use lifeboat_failover::{Failover, FailoverError, Reason};
+use lifeboat_failover::{Failover, FailoverError, HealthState, Reason};
 use lifeboat_testkit::fault_store::{Failure, FaultStore, Faults, Operation, Rule, Strike};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -146,4 +146,42 @@ async fn url_is_of_the_only_backend_that_signs_whoever_has_the_object() {
     let urls = signer.signed_urls(Method::GET, &keys, FOR).await.unwrap();
     let paths: Vec<&str> = urls.iter().map(Url::path).collect();
     assert_eq!(paths, ["/data/k", "/data/nothing"]);
+}
+
+/// Never says anything: it asks for its credentials where nobody answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl Signer for Silent {
+    async fn signed_url(&self, _: Method, _: &Path, _: Duration) -> Result<Url> {
+        std::future::pending().await
+    }
+}
+
+/// A first backend that cannot sign, and a second one that can, and holds everything or not.
+fn without_first_signature(seeded: bool) -> Failover {
+    let first = AnyStore::new(InMemory::new(), Identity::new("memory", "", "first"));
+    let builder = Failover::builder().seed(1).seeded_backend(first.with_signer(Arc::new(Silent)));
+    let second = signing(InMemory::new(), "second");
+    let builder = if seeded { builder.seeded_backend(second) } else { builder.backend(second) };
+    builder.build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn url_is_signed_by_the_next_backend_where_the_first_cannot_sign() {
+    let store = without_first_signature(true);
+    let key = Path::from("data/k");
+    let signed = futures::future::join_all((0..8).map(|_| signed_by(&store, &key))).await;
+    assert_eq!(signed, ["second.test"; 8]);
+    let first = store.status().backends[0].health;
+    assert_eq!(first, HealthState::Serving, "it was not asked for anything");
+}
+
+#[tokio::test(start_paused = true)]
+async fn url_is_not_signed_by_the_next_backend_if_that_may_lack_the_object() {
+    let signer = without_first_signature(false).signer().unwrap();
+    let failed = signer.signed_url(Method::GET, &Path::from("data/k"), FOR).await.unwrap_err();
+    let reason = FailoverError::find(&failed).map(FailoverError::reason);
+    assert_eq!(reason, Some(Reason::Unavailable), "{failed}");
 }

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use lifeboat_core::Effect;
-use lifeboat_failover::Reason;
 use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::{BackendSettings, Order};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, PutMode};
+use object_store::{Error, ObjectStore};
 use tokio::time::{Instant, sleep};
 
-use crate::lab::{JOURNAL, Lab, Process, come_to_rest, fresh_way, key, reason};
+use crate::lab::{JOURNAL, Lab, Process, come_to_rest, fresh_way, key};
 
 #[tokio::test(start_paused = true)]
 async fn t18_application_starts_while_the_first_backend_swallows_everything() {
@@ -224,6 +222,28 @@ async fn read_beside_a_delete_waits_for_it_longer_than_one_attempt_may_take() {
     delete.await.unwrap().unwrap();
 }
 
+/// Simulation seed 64600690: it waited for the write, asked once more, and once more because of the markers that had come
+/// meanwhile.
+#[tokio::test(start_paused = true)]
+async fn read_beside_a_write_that_takes_long_ends_in_its_time() {
+    let mut lab = Lab::without_conditions(2);
+    lab.settings.min_copies = 2;
+    let process = lab.process(1);
+    process.must_put(&key(), "v1").await;
+    process.strike(1, Operation::PUTS, &key(), Strike::Fail(Failure::Refused));
+    process.put(&key(), "v2").await.unwrap().unwrap_err();
+    // Acknowledged, and still with a marker about b1.
+    process.must_put(&key(), "v3").await;
+    process.ways[0].set([Rule::new(Strike::Hang).key(key().as_ref())]);
+    let delete = process.delete(&key());
+    come_to_rest().await;
+    let began = Instant::now();
+    process.get(&key()).await.unwrap_err();
+    let bound = lab.settings.read_deadline + lab.settings.attempt_deadline;
+    assert!(began.elapsed() <= bound, "{:?}", began.elapsed());
+    delete.await.unwrap().unwrap_err();
+}
+
 /// Simulation seed 7082548: while a journal is unread all are asked which version they have, and the first of those that
 /// have the latest had lost it to a late request when it was read.
 #[tokio::test(start_paused = true)]
@@ -239,42 +259,6 @@ async fn miss_of_a_backend_that_was_just_seen_to_hold_the_latest_is_not_believed
     next.must_put(&Path::from("data/other"), "x").await;
     assert_eq!(next.get(&key()).await.unwrap(), "v1");
     assert!(!next.store.status().backends[1].journal_read, "that is why all were asked");
-}
-
-/// Simulation seed 63002081: somebody who has yet to hear of a delete brings the backend what that lacked, and the one who
-/// deleted had never heard of the version that is brought.
-#[tokio::test(start_paused = true)]
-async fn deleted_key_stays_deleted_for_its_writer_though_an_older_version_is_brought() {
-    let lab = Lab::new(2);
-    let (first, bringer) = (lab.process(1), lab.process(2));
-    first.lose(0).await;
-    bringer.lose(0).await;
-    first.must_put(&key(), "v1").await;
-    // It has heard of that by then.
-    sleep(lab.settings.journal_poll * 2).await;
-    first.spawner.crash();
-    let ways = vec![fresh_way(), fresh_way()];
-    ways[1].set([Rule::new(Strike::Fail(Failure::Refused))]);
-    let deleter = lab.process_through(3, 0, ways);
-    deleter.must_put(&key(), "v2").await;
-    deleter.delete(&key()).await.unwrap().unwrap();
-    assert_eq!(lab.at(0, &key()), None);
-    let journal = Gate::new();
-    bringer.ways[0].set([Rule::new(Strike::Hold(journal.clone())).on(&[Operation::List])]);
-    while lab.at(0, &key()).is_none() {
-        bringer.ask().await;
-    }
-    let read = deleter.get(&key()).await;
-    assert!(matches!(read, Err(Error::NotFound { .. })), "{read:?}");
-    let listed = deleter.store.list(Some(&Path::from("data"))).try_collect::<Vec<_>>().await;
-    assert!(listed.unwrap().iter().all(|object| object.location != key()));
-    // Nor does it stand in the way of a create, but for the time that it takes to make sure.
-    let create = deleter.store.put_opts(&key(), "v3".into(), PutMode::Create.into()).await;
-    assert_eq!(reason(&create.unwrap_err()), (Reason::Undecidable, Effect::None));
-    journal.open();
-    deleter.recover(1).await;
-    bringer.recover(0).await;
-    lab.expect_everywhere(&[&deleter, &bringer], &key(), None).await;
 }
 
 fn after(milliseconds: u64) -> Strike {

@@ -45,15 +45,16 @@ fn conflict_path(key: &Path, backend: &str, meta: &ObjectMeta, tag: Option<Versi
 }
 
 impl Engine {
-    /// Keeps a version that lost, before it is overwritten; not everywhere, or not at all, when it is `late`.
+    /// Keeps a version that lost, before it is overwritten; not everywhere when it is `late`. Whether it is kept now: it is not
+    /// if it was late from the beginning.
     pub(super) async fn keep_conflict(
         self: &Arc<Self>,
         key: &Path,
         loser: usize,
         seen: &[(usize, Seen)],
         late: &(dyn Fn() -> bool + Sync),
-    ) -> Result<()> {
-        let Some((meta, tag)) = seen_at(seen, loser) else { return Ok(()) };
+    ) -> Result<bool> {
+        let Some((meta, tag)) = seen_at(seen, loser) else { return Ok(true) };
         let kept_at = conflict_path(key, &self.backends[loser].id, meta, *tag);
         let before = self.patience.kept(&kept_at);
         let mut kept = before.unwrap_or(Mask::NONE);
@@ -68,17 +69,17 @@ impl Engine {
             }
         }
         if kept.is_empty() {
-            return last.map_or(Ok(()), Err);
+            return last.map_or(Ok(false), Err);
         }
         self.patience.keep(&kept_at, kept);
         // Counted when it is kept, not again while the key cannot be settled.
         if before.is_some() {
-            return Ok(());
+            return Ok(true);
         }
         self.conflicts.fetch_add(1, Ordering::AcqRel);
         self.observers.conflicts.increment(1);
         tracing::warn!(%key, %kept_at, "two versions competed; the loser was kept");
         self.observers.tell(|| Event::Conflict { key: key.clone(), kept_at: kept_at.clone() });
-        Ok(())
+        Ok(true)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, future, stream};
@@ -132,8 +133,11 @@ impl Engine {
             report.mended += u64::from(level);
             report.bytes += bytes;
         }
+        // Sources that have to be looked at once more, because they did not answer when their copies had landed.
+        let until = Instant::now() + self.settings.write_deadline;
+        let over = self.await_legs(until, || self.burials.load(Ordering::Acquire) == 0).await;
         // What somebody is writing now is not what they left behind.
-        if prefix.is_none() && report.unreachable.is_empty() {
+        if prefix.is_none() && report.unreachable.is_empty() && over {
             self.forget_writers(ends).await;
         }
         report

@@ -138,7 +138,7 @@ impl Engine {
                     if !done.level.is_empty() {
                         self.patience.taken(key);
                     }
-                    self.index.leveled(key, &known, done.level, returns);
+                    self.index.leveled(key, &known, (done.level, self.in_use()), returns);
                     self.clear(&known, &mut done, &late).await;
                     if !done.spoilt.is_empty() {
                         continue;
@@ -146,6 +146,7 @@ impl Engine {
                     if self.index.dirt(key).is_none() {
                         self.still.forget(key);
                     }
+                    self.bury_later(key, std::mem::take(&mut done.created));
                     return done;
                 }
                 Ok(false) => done.level = Mask::NONE,
@@ -165,6 +166,8 @@ impl Engine {
         {
             self.suspect_deletes(key, &seen, &mut done);
         }
+        // Not all could be asked: somebody has to look once more.
+        self.bury_later(key, std::mem::take(&mut done.created));
         done.left = u64::try_from(self.index.of(key).len()).unwrap_or(u64::MAX);
         done
     }
@@ -249,8 +252,7 @@ impl Engine {
             settlement.lagging.retain(|target| !early.has(*target));
         }
         for loser in &settlement.conflicts {
-            self.keep_conflict(key, *loser, &seen, late).await?;
-            if late() {
+            if !self.keep_conflict(key, *loser, &seen, late).await? || late() {
                 return Ok(false);
             }
         }

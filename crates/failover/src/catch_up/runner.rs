@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Basis;
 use crate::backend::Backend;
 use crate::engine::Engine;
-use crate::events::Operation;
+use crate::events::{Event, Operation};
 use crate::health::Evidence;
 use crate::observe::as_gauge;
 
@@ -205,6 +205,7 @@ impl Engine {
     /// Looks at every dirty key once. `all` also looks at those that are only waiting for time to pass.
     pub(crate) async fn pass(self: &Arc<Self>, all: bool) -> CatchUpReport {
         let mut report = CatchUpReport::default();
+        let mut told = 0;
         let mut from: Option<Path> = None;
         let began = Instant::now();
         if all {
@@ -231,6 +232,12 @@ impl Engine {
                 let rate = f64::from(self.settings.catch_up_rate.max(1));
                 let done = f64::from(u32::try_from(report.keys).unwrap_or(u32::MAX));
                 sleep_until(began + Duration::from_secs_f64(done / rate)).await;
+            }
+            report.left = u64::try_from(self.index.len()).unwrap_or(u64::MAX);
+            let CatchUpReport { keys, bytes, left, .. } = report;
+            if keys > told {
+                told = keys;
+                self.observers.tell(|| Event::CatchUpProgress { keys, bytes, left });
             }
         }
         report.left = u64::try_from(self.index.len()).unwrap_or(u64::MAX);

@@ -3,6 +3,7 @@
 //! key back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use lifeboat_core::{Stamp, VersionTag};
 use object_store::path::Path;
@@ -53,6 +54,23 @@ impl Created {
     }
 }
 
+/// Counts among those that look at the source of a copy once more, until it is dropped.
+struct Burial(Arc<Engine>);
+
+impl Burial {
+    fn new(engine: &Arc<Engine>) -> Self {
+        engine.burials.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(engine))
+    }
+}
+
+impl Drop for Burial {
+    fn drop(&mut self) {
+        self.0.burials.fetch_sub(1, Ordering::AcqRel);
+        self.0.leg_ended.notify_waiters();
+    }
+}
+
 impl Engine {
     /// A version whose source is gone when it has landed elsewhere, or may do so, was deleted meanwhile, by somebody who
     /// found nothing at the target yet: it is not to come back. Whether there seems to be such a version. Then the key is left
@@ -63,36 +81,61 @@ impl Engine {
         seen: &[(usize, Seen)],
         done: &mut Reconciled,
     ) -> bool {
-        if done.created.is_empty() || seen.len() < self.backends.len() {
+        if done.created.is_empty() {
             return false;
         }
         let created = std::mem::take(&mut done.created);
         let targets = created.iter().map(|created| created.target).collect();
-        let gone = |created: &Created| created.is_gone(targets, seen);
-        let gone: Vec<Created> = created.into_iter().filter(gone).collect();
-        if gone.is_empty() {
-            return false;
+        let all = seen.len() == self.backends.len();
+        let doubtful = |created: &Created| {
+            if all {
+                created.is_gone(targets, seen)
+            } else {
+                // Who still shows it has not lost it; from the others it may have gone.
+                seen_at(seen, created.source).is_none()
+            }
+        };
+        let doubtful: Vec<Created> = created.into_iter().filter(doubtful).collect();
+        let gone = all && !doubtful.is_empty();
+        if gone {
+            self.bury_later(key, doubtful);
+        } else {
+            done.created = doubtful;
+        }
+        gone
+    }
+
+    /// Finds out in the background what became of the sources of these, and buries what is gone there.
+    pub(super) fn bury_later(self: &Arc<Self>, key: &Path, created: Vec<Created>) {
+        if created.is_empty() {
+            return;
         }
         let (engine, key) = (Arc::clone(self), key.clone());
+        let burial = Burial::new(self);
         self.spawn(async move {
             tokio::select! {
                 biased;
                 () = engine.until_closed() => {}
-                () = engine.bury(&key, targets, gone) => {}
+                () = engine.bury(&key, created) => {}
             }
+            drop(burial);
         });
-        true
     }
 
     /// Leaves a delete marker right after each version that is still gone where it was brought from, and that no marker
     /// explains; catch-up does the rest. It waits until every journal has been read again and every backend answers, for as
     /// long as a late request may take.
-    async fn bury(self: &Arc<Self>, key: &Path, targets: Mask, gone: Vec<Created>) {
+    async fn bury(self: &Arc<Self>, key: &Path, created: Vec<Created>) {
+        let targets = created.iter().map(|created| created.target).collect();
         let suspected = Instant::now();
         while suspected.elapsed() < self.settings.quarantine {
             sleep(PASS_PAUSE).await;
             let heard = |backend: &Arc<Backend>| backend.journal_read_since(suspected);
             if !self.backends.iter().all(heard) {
+                // A process that only mends reads no journals by itself.
+                if !self.started.load(Ordering::Acquire) {
+                    self.read_journals().await;
+                }
                 continue;
             }
             let _guard = self.locks.lock(key).await;
@@ -101,7 +144,7 @@ impl Engine {
                 continue;
             }
             let until = Instant::now() + self.settings.attempt_deadline;
-            for created in &gone {
+            for created in &created {
                 if created.is_gone(targets, &seen) && !self.is_explained(key, created) {
                     let mark = Mark::inferred_delete(key, created.stamp.next());
                     self.leave_marker(&mark, created.target, until).await;

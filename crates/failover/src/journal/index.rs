@@ -201,17 +201,26 @@ impl Index {
         self.returns.load(Ordering::Acquire)
     }
 
-    /// Catch-up, which began when there had been so many `returns` and those markers were known, found these backends level.
-    /// One that has come back since then was not looked at, nor what a later marker speaks of.
-    pub(crate) fn leveled(&self, key: &Path, looked: &[Known], level: Mask, returns: u64) {
+    /// Catch-up, which began when there had been so many `returns` and those markers were known, found these backends level,
+    /// of those that are `in_use`. One that has come back since then was not looked at, nor what a later marker speaks of. A
+    /// write that nobody acknowledged has no markers about all who lack it: who did not answer the look is looked at again.
+    pub(crate) fn leveled(
+        &self,
+        key: &Path,
+        looked: &[Known],
+        (level, in_use): (Mask, Mask),
+        returns: u64,
+    ) {
         let mut keys = self.write();
         if self.returns() != returns {
             return;
         }
+        let all = in_use.without(level).is_empty();
         if let Some(entry) = keys.get_mut(key) {
             for known in entry.iter_mut() {
                 if looked.iter().any(|looked| looked.path == known.path) {
-                    known.leveled = known.target.is_none_or(|target| level.has(target));
+                    let told = known.marker.acknowledged || all;
+                    known.leveled = told && known.target.is_none_or(|target| level.has(target));
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use lifeboat_core::stamp::{NotAStamp, key_hash};
-use lifeboat_core::{RESERVED_PREFIX, Stamp};
+use lifeboat_core::{RESERVED_PREFIX, Stamp, VersionTag};
 use object_store::path::Path;
 use serde::Serialize;
 
@@ -82,6 +82,11 @@ impl Marker {
         self.after.is_some_and(|after| {
             after == earlier || (after.writer() == earlier.writer() && after > earlier)
         })
+    }
+
+    /// Whether it is a delete, and a version of its key comes before it.
+    pub(crate) fn buries(&self, key: &Path, tag: VersionTag) -> bool {
+        self.delete && tag.belongs_to(key) && tag.stamp < self.stamp
     }
 
     /// The marker's name.

@@ -20,7 +20,7 @@ use crate::catch_up::copying::ONE_PUT;
 use crate::catch_up::verdict::{State, may_follow};
 use crate::catch_up::{Basis, Urgency, holds_marked, newest_acknowledged};
 use crate::engine::Engine;
-use crate::error::{CutOff, FailoverError, Reason, is_missing, within};
+use crate::error::{CutOff, FailoverError, Reason, describe, is_missing, within};
 use crate::events::Operation;
 use crate::journal::index::Known;
 use crate::journal::store::Mark;
@@ -46,6 +46,7 @@ impl Engine {
         // Less than a plain write has: that could go on elsewhere, and those who wait for the key want to.
         let most = (self.settings.attempt_deadline + Self::body_time(write.size)) * 2;
         let ends = self.bound_of(&write).min(Instant::now() + most);
+        let (mut turns, mut pause) = (0, SOONEST_LOOK);
         let (at, result, replaces) = loop {
             let (at, exists) = self.decider(&write.key, &mode, passed, ends).await?;
             let exists = match (exists, &mode) {
@@ -61,12 +62,17 @@ impl Engine {
                 return Err(Error::AlreadyExists { path: write.key.to_string(), source });
             }
             let mode = self.own_condition(at, &write.key, mode.clone(), ends).await?;
-            let replaces = match mode {
-                PutMode::Update(_) => self.rise_above(at, &mut write, &mut body).await,
-                _ => None,
+            let attempt = async {
+                let replaces = match mode {
+                    PutMode::Update(_) => self.look_at_present(at, &write.key, ends).await?,
+                    _ => None,
+                };
+                self.date_anew(&mut write, &mut body);
+                let (result, may_land) = self.decide(at, &write, &body, &mode, ends).await?;
+                Ok::<_, Error>((result, may_land, replaces))
             };
-            match self.decide(at, &write, &body, &mode, ends).await {
-                Ok((result, may_land)) => {
+            match attempt.await {
+                Ok((result, may_land, replaces)) => {
                     // An earlier attempt of ours may still land, over whatever comes after this.
                     if may_land {
                         write.may_land.set(at);
@@ -77,22 +83,25 @@ impl Engine {
                 Err(error) => {
                     let condition =
                         matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
-                    let deleted = matches!(error, Error::AlreadyExists { .. })
-                        && self.index.is_deleted(&write.key);
-                    let dirty = self.is_dirty_at(at, &write.key);
                     // An older version may have landed there late, after it was brought up to date.
                     let late = condition
                         && Instant::now() < ends
-                        && (dirty || deleted)
+                        && self.is_dirty_at(at, &write.key)
                         && self.current(at, &write.key).await.is_none();
-                    if !late {
-                        return Err(error);
-                    }
-                    // No marker says that it lies there: catch-up makes sure first that nobody is writing it.
-                    if !dirty {
+                    if matches!(error, Error::AlreadyExists { .. })
+                        && !late
+                        && self.holds_buried(at, &write.key).await
+                    {
+                        // No marker says so: catch-up makes sure first that nobody is writing it.
                         let why = "it has yet to hear that what is there has been deleted";
                         return Err(self.undecidable_at(at, &write.key, why));
                     }
+                    if !late || turns == ATTEMPTS {
+                        return Err(error);
+                    }
+                    turns += 1;
+                    sleep(pause).await;
+                    pause *= 2;
                 }
             }
         };
@@ -259,20 +268,58 @@ impl Engine {
         }
     }
 
-    /// A new version's stamp must be above that of the one it replaces, whoever wrote that. The size of that one, if it has
-    /// no stamp.
-    async fn rise_above(&self, at: usize, write: &mut Write, body: &mut Body) -> Option<u64> {
-        let head = head(&*self.backends[at].store, &write.key);
-        let until = Instant::now() + self.settings.attempt_deadline;
-        let Ok(Ok(Some((meta, tag)))) = timeout_at(until, head).await else { return None };
-        let Some(tag) = tag else { return Some(meta.size) };
-        if tag.belongs_to(&write.key) {
-            self.follow(&write.key, tag.stamp);
-            (write.stamp, write.after) = self.stamp_after_known(&write.key);
-            let checksum = tag_of(body).and_then(|tag| tag.checksum);
-            VersionTag::new(write.stamp, &write.key, checksum).write(&mut body.options.attributes);
+    /// Looks at the version that an update replaces: the new one's stamp must be above its, whoever wrote it. Its size, if it
+    /// has no stamp.
+    ///
+    /// # Errors
+    /// It cannot be looked at; or it has been deleted, and must not pass for what the update names.
+    async fn look_at_present(&self, at: usize, key: &Path, ends: Instant) -> Result<Option<u64>> {
+        let backend = &self.backends[at];
+        let mut asked = 0;
+        let seen = loop {
+            let error =
+                match within(self.settings.attempt_deadline, head(&*backend.store, key)).await {
+                    Ok(seen) => break seen,
+                    Err(error) => error,
+                };
+            let verdict = self.judge(at, Operation::ConditionalPut, &error).await;
+            asked += 1;
+            let again = verdict.is_fault() && backend.is_in_use() && Instant::now() < ends;
+            if !again || asked == ATTEMPTS {
+                return Err(self.undecidable_at(at, key, &describe(&error)));
+            }
+        };
+        let Some((meta, tag)) = seen else { return Ok(None) };
+        let Some(tag) = tag else { return Ok(Some(meta.size)) };
+        if tag.belongs_to(key) {
+            self.follow(key, tag.stamp);
         }
-        None
+        if self.is_buried(key, tag) {
+            return Err(precondition(key, "the object has been deleted"));
+        }
+        Ok(None)
+    }
+
+    /// Whether a backend holds what has been deleted since, as far as it can be asked.
+    async fn holds_buried(&self, at: usize, key: &Path) -> bool {
+        if !self.index.is_deleted(key) {
+            return false;
+        }
+        let seen = within(self.settings.attempt_deadline, head(&*self.backends[at].store, key));
+        matches!(seen.await, Ok(Some((_, Some(tag)))) if self.is_buried(key, tag))
+    }
+
+    /// Whether a version comes before the newest write of its key that is known, and that is a delete.
+    fn is_buried(&self, key: &Path, tag: VersionTag) -> bool {
+        let newest = self.index.dirt(key).and_then(|dirt| dirt.newest);
+        newest.is_some_and(|newest| newest.buries(key, tag))
+    }
+
+    /// Dates a write once more: above all that has been heard of its key since, from a journal or from the backend that decides.
+    fn date_anew(&self, write: &mut Write, body: &mut Body) {
+        (write.stamp, write.after) = self.stamp_after_known(&write.key);
+        let checksum = tag_of(body).and_then(|tag| tag.checksum);
+        VersionTag::new(write.stamp, &write.key, checksum).write(&mut body.options.attributes);
     }
 
     /// Has the condition decided. An answer that was lost is found again by the stamp. Also says whether an attempt

@@ -11,7 +11,7 @@ use object_store::{
     PutOptions, PutPayload, RenameOptions, RenameTargetMode, Result,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Write;
 use super::conditional::{head, result_of};
@@ -182,13 +182,21 @@ impl Engine {
             return self.upload_locked(to, options, (body, size)).await;
         }
         let memory = self.wait_for(&to, until, self.memory_under_lock.take(size)).await?;
-        // The guard has its own bound between two pieces, and then goes on at another backend.
-        let body = crate::body::collect(result, self.settings.read_deadline).await?;
+        // The guard has its own bound between two pieces, and then goes on at another backend. The keys are locked: what
+        // trickles is given up.
+        let bound = self.settings.read_deadline + Self::body_time(size);
+        let body = crate::body::collect(result, self.settings.read_deadline);
+        let Ok(body) = timeout(bound, body).await else {
+            let error = FailoverError::new(Reason::Unavailable, Some(&from), Effect::None);
+            let text = "sends it too slowly to be copied";
+            return Err(error.answered(&self.backends[read.at].id, text).into());
+        };
+        let body = body?;
         if u64::try_from(body.len()).ok() != Some(size) {
             return Err(FailoverError::new(Reason::BodyLost, Some(&from), Effect::None).into());
         }
         let options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
-        let until = until + Self::body_time(size);
+        let until = until + Self::body_time(size) * 2;
         self.put_locked(to, PutPayload::from_bytes(body), options, memory, until).await.map(|_| ())
     }
 }

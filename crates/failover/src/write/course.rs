@@ -65,9 +65,9 @@ impl Tally {
         refusal.is_some_and(|refusal| first.is_none_or(|first| refusal < first))
     }
 
-    /// Whether fewer have it than must, and nobody refused it.
+    /// Whether fewer have it than must, and no refusal decides.
     pub(super) fn lacks(&self, copies: usize) -> bool {
-        self.confirmed.len() < copies && self.refused.is_empty()
+        self.confirmed.len() < copies && !self.is_refused()
     }
 
     pub(super) fn has(&self) -> Mask {

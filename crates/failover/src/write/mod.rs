@@ -31,7 +31,7 @@ use self::course::{Course, Legs, Tally};
 use crate::backend::Mask;
 use crate::engine::{Engine, UnderWay};
 use crate::error::{FailoverError, Reason};
-use crate::events::Operation;
+use crate::events::{Event, Operation};
 use crate::health::Evidence;
 use crate::journal::Marker;
 use crate::journal::index::{Keeping, Origin};
@@ -285,9 +285,16 @@ impl Engine {
             self.backends[at]
                 .observe(Evidence::Outrun, "writes were confirmed elsewhere long before");
         }
-        self.keep_going(write, course.legs, recorded);
         let (at, result) = course.tally.confirmed.swap_remove(0);
         Span::current().record(BACKEND, &*self.backends[at].id);
+        if at > 0 {
+            self.observers.tell(|| Event::FailedOver {
+                operation: write.operation,
+                from: self.backends[0].id.clone(),
+                to: self.backends[at].id.clone(),
+            });
+        }
+        self.keep_going(write, course.legs, recorded);
         Ok(Done { at, result })
     }
 
@@ -537,9 +544,9 @@ impl Engine {
             self.leave_traces(write, &tally, beside, until).await;
         }
         tally.refused.sort_by_key(|(at, _)| *at);
-        // Whoever comes before the one that refused may have taken it, or take it yet.
-        let undecided: Mask =
-            tally.failed.iter().map(|(at, _)| *at).chain(tally.may_land.iter()).collect();
+        // Whoever comes before the one that refused has taken it, or may have, or may yet.
+        let mut undecided: Mask = tally.failed.iter().map(|(at, _)| *at).collect();
+        undecided |= touched;
         if let Some((first, _)) = tally.refused.first()
             && undecided.iter().all(|at| at >= *first)
         {

@@ -140,7 +140,10 @@ impl Engine {
     ) -> Result<()> {
         let mut upload = self.begin_upload(key.clone(), options).await?;
         upload.memory = Arc::clone(&self.memory_under_lock);
-        let sent = self.send_body(&mut upload, &mut body, size).await;
+        // The reader bounds the silence between two pieces only, and the keys are locked.
+        let crate::Settings { read_deadline, write_deadline, .. } = self.settings;
+        let bound = read_deadline + write_deadline + Self::body_time(size) * 2;
+        let sent = within(bound, self.send_body(&mut upload, &mut body, size)).await;
         if let Err(error) = sent {
             // The first error is the one to tell.
             let _ = upload.abort().await;
@@ -188,7 +191,11 @@ impl Engine {
         }
     }
 
-    /// Begins an upload at every backend that is up.
+    /// Begins an upload at every backend that is up. Where those are too few, those that are avoided are asked, as with any
+    /// write.
+    ///
+    /// # Errors
+    /// Fewer take part than must have the object: it could never be completed.
     pub(crate) async fn begin_upload(
         self: &Arc<Self>,
         key: Path,
@@ -198,26 +205,64 @@ impl Engine {
         let tag = VersionTag::new(version, &key, None);
         let attributes = stamped(options.attributes.clone(), tag, &options.tags);
         let options = PutMultipartOptions { attributes, ..options };
-        let bound = self.settings.write_deadline;
         let takers = self.takers().await;
-        let begins: Steps<Box<dyn MultipartUpload>> = takers
-            .iter()
-            .map(|at| {
-                let (store, key, options) =
-                    (Arc::clone(&self.backends[at].store), key.clone(), options.clone());
-                async move { (at, within(bound, store.put_multipart_opts(&key, options)).await) }
-                    .boxed()
-            })
-            .collect();
-        let begun = self.gather_enough(&key, begins).await?;
-        let mut uploads: Vec<(usize, Inner)> = begun
+        let mut begun = match self.begin_at(takers, &key, &options).await {
+            // That nobody could take it is not the caller's fault.
+            Err(error) if FailoverError::find(&error).is_none() => return Err(error),
+            begun => begun,
+        };
+        if begun.as_ref().map_or(0, Vec::len) < self.settings.min_copies {
+            let spare = self.answering().await.without(takers);
+            let more = self.begin_at(spare, &key, &options).await.unwrap_or_default();
+            if !more.is_empty() {
+                begun = Ok(begun.into_iter().flatten().chain(more).collect());
+            }
+        }
+        let mut uploads: Vec<(usize, Inner)> = begun?
             .into_iter()
             .map(|(at, upload)| (at, Arc::new(tokio::sync::Mutex::new(upload))))
             .collect();
         uploads.sort_by_key(|(at, _)| *at);
-        let members = Members { uploads, state: Mutex::default() };
+        let members = Arc::new(Members { uploads, state: Mutex::default() });
+        self.require_copies(&key, &members)?;
         let (engine, memory) = (Arc::clone(self), Arc::clone(&self.memory));
-        Ok(Upload { engine, key, version, members: Arc::new(members), memory })
+        Ok(Upload { engine, key, version, members, memory })
+    }
+
+    async fn begin_at(
+        &self,
+        takers: Mask,
+        key: &Path,
+        options: &PutMultipartOptions,
+    ) -> Result<Vec<(usize, Box<dyn MultipartUpload>)>> {
+        let bound = self.settings.write_deadline;
+        let begin = |at: usize| {
+            let (store, key, options) =
+                (Arc::clone(&self.backends[at].store), key.clone(), options.clone());
+            async move { (at, within(bound, store.put_multipart_opts(&key, options)).await) }
+                .boxed()
+        };
+        self.gather_enough(key, takers.iter().map(begin).collect()).await
+    }
+
+    /// Ends an upload in which too few take part.
+    fn require_copies(self: &Arc<Self>, key: &Path, members: &Arc<Members>) -> Result<()> {
+        let whole = members.whole();
+        if whole.len() >= self.settings.min_copies {
+            return Ok(());
+        }
+        members.state().out |= whole;
+        leave(self, members, whole);
+        let mut error = FailoverError::new(Reason::TooFewCopies, Some(key), Effect::None);
+        for backend in &self.backends {
+            let text = match () {
+                () if whole.has(backend.at) => "takes the upload",
+                () if backend.is_in_use() => "does not take the upload",
+                () => backend.state().as_str(),
+            };
+            error = error.answered(&backend.id, text);
+        }
+        Err(error.into())
     }
 }
 
@@ -263,7 +308,8 @@ async fn gather_part(
     let left = members.whole().without(have);
     members.state().out |= left;
     leave(engine, members, left);
-    sent.map(|_| ())
+    sent?;
+    engine.require_copies(key, members)
 }
 
 /// Aborts the uploads of those that left, in the background.

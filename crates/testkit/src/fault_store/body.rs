@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use object_store::{Attributes, Extensions, GetResult, GetResultPayload, Result, path::Path};
 use tokio::time::sleep;
 
@@ -117,12 +117,38 @@ async fn stop<T>(then: Then, key: &Path) -> Option<Result<T>> {
     }
 }
 
+/// Applies a strike to ranges that were read at once. What is cut off is empty.
+pub(super) async fn strike_ranges(
+    ranges: Vec<Bytes>,
+    fate: &Fate,
+    key: &Path,
+) -> Result<Vec<Bytes>> {
+    let wanted = ranges.len();
+    let length = ranges.iter().map(|range| range.len() as u64).sum();
+    let whole = stream::iter(ranges).map(Ok).boxed();
+    let whole = match (&fate.strike, planned(fate, length)) {
+        (Some(Strike::Drip(pause)), _) => drip(whole, *pause),
+        (_, Some((at, then))) => struck(whole, at, then, key.clone()),
+        _ => return whole.try_collect().await,
+    };
+    let mut ranges: Vec<Bytes> = whole.try_collect().await?;
+    ranges.resize(wanted, Bytes::new());
+    Ok(ranges)
+}
+
 /// Applies a strike to a page of a listing.
 pub(super) fn strike_page<T: Send + 'static>(
     page: Vec<T>,
     fate: &Fate,
     key: &Path,
 ) -> BoxStream<'static, Result<T>> {
+    if let Some(Strike::Drip(pause)) = fate.strike {
+        let late = move |entry| async move {
+            sleep(pause).await;
+            Ok(entry)
+        };
+        return stream::iter(page).then(late).boxed();
+    }
     let Some((at, then)) = planned(fate, page.len() as u64) else {
         return stream::iter(page.into_iter().map(Ok)).boxed();
     };

@@ -116,15 +116,16 @@ pub enum Strike {
     Hold(Gate),
     /// Has its effect, and waits at the gate before it is answered.
     HoldAfter(Gate),
-    /// The body that is read (the listing) breaks with a failure.
+    /// The body that is read breaks with a failure. Positions in bodies count bytes from the beginning of what is sent, over
+    /// all ranges of one request; in listings, which these strikes hit as well, entries of a page.
     Break(At, Failure),
-    /// The body that is read (the listing) stops coming, without an end.
+    /// The body that is read stops coming, without an end.
     Stall(At),
-    /// Each piece of the body that is read takes this long.
+    /// Each piece of the body that is read, or entry of a listing, takes this long.
     Drip(Duration),
     /// The body that is read ends early, as if that were all.
     Truncate(At),
-    /// One byte of the body that is read is wrong.
+    /// One byte of the body that is read is wrong. Listings are left as they are.
     Corrupt(At),
 }
 

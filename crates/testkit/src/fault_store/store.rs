@@ -148,8 +148,11 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (key, ranges) = (location.clone(), ranges.to_vec());
-        let get = |inner: Arc<S>| async move { inner.get_ranges(&key, &ranges).await };
-        self.send(Operation::GetRange, location, get).await
+        let inner = Arc::clone(&self.inner);
+        let get = async move { inner.get_ranges(&key, &ranges).await };
+        let fate = self.faults.decide(Operation::GetRange, location);
+        let answer = self.journey(Operation::GetRange, location).travel(&fate, get).await?;
+        body::strike_ranges(answer, &fate, location).await
     }
 
     fn delete_stream(
@@ -187,8 +190,13 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let wanted = prefix.cloned();
-        let list = |inner: Arc<S>| async move { inner.list_with_delimiter(wanted.as_ref()).await };
-        self.send(Operation::List, &prefix.cloned().unwrap_or_default(), list).await
+        let inner = Arc::clone(&self.inner);
+        let list = async move { inner.list_with_delimiter(wanted.as_ref()).await };
+        let prefix = prefix.cloned().unwrap_or_default();
+        let fate = self.faults.decide(Operation::List, &prefix);
+        let mut level = self.journey(Operation::List, &prefix).travel(&fate, list).await?;
+        level.objects = body::strike_page(level.objects, &fate, &prefix).try_collect().await?;
+        Ok(level)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

@@ -201,3 +201,39 @@ async fn same_seed_strikes_the_same_requests() {
     let failed = seen[0].iter().filter(|done| !**done).count();
     assert!((15..50).contains(&failed), "{failed} of 100 struck at 30 percent");
 }
+
+#[tokio::test(start_paused = true)]
+async fn ranges_and_levels_are_struck_like_bodies_and_listings() {
+    let (store, faults, key) = store();
+    store.put(&key, "0123456789".into()).await.unwrap();
+    store.put(&Path::from("some/other"), "x".into()).await.unwrap();
+    let ranges = [0..4, 6..10];
+    let texts = |ranges: Vec<bytes::Bytes>| {
+        let text = |range: bytes::Bytes| String::from_utf8_lossy(&range).into_owned();
+        ranges.into_iter().map(text).collect::<Vec<_>>()
+    };
+    for (strike, wanted) in [
+        (Strike::Corrupt(At::Offset(5)), ["0123", "6\u{17}89"]),
+        (Strike::Truncate(At::Offset(6)), ["0123", "67"]),
+        (Strike::Truncate(At::Offset(3)), ["012", ""]),
+        (Strike::Drip(Duration::from_secs(1)), ["0123", "6789"]),
+    ] {
+        faults.set([Rule::new(strike).on(&[Operation::GetRange]).times(1)]);
+        assert_eq!(texts(store.get_ranges(&key, &ranges).await.unwrap()), wanted);
+    }
+    faults.set([Rule::new(Strike::Break(At::Offset(6), Failure::Reset)).times(1)]);
+    store.get_ranges(&key, &ranges).await.unwrap_err();
+    faults.set([Rule::new(Strike::Stall(At::Offset(6))).times(1)]);
+    let read = timeout(Duration::from_hours(1), store.get_ranges(&key, &ranges));
+    assert!(read.await.is_err(), "it never ends");
+
+    let folder = Path::from("some");
+    faults.set([Rule::new(Strike::Truncate(At::Offset(1))).times(1)]);
+    assert_eq!(store.list_with_delimiter(Some(&folder)).await.unwrap().objects.len(), 1);
+    faults.set([Rule::new(Strike::Break(At::Offset(1), Failure::Reset)).times(1)]);
+    store.list_with_delimiter(Some(&folder)).await.unwrap_err();
+    faults.set([Rule::new(Strike::Drip(Duration::from_secs(1)))]);
+    let began = Instant::now();
+    assert_eq!(store.list(Some(&folder)).try_collect::<Vec<_>>().await.unwrap().len(), 2);
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+}

@@ -74,6 +74,10 @@ impl Server {
     /// # Errors
     ///
     /// Those of [`install`], and [`Error::Start`] when the server does not come up.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future ends the server that it was starting. An installation that has begun goes on.
     pub async fn start(kind: ServerKind) -> Result<Self> {
         let installed = tokio::task::spawn_blocking(move || install(kind)).await;
         let installed = installed.map_err(|error| Error::Invalid(error.to_string()))??;
@@ -165,6 +169,10 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::Start`] when it does not come up; the log is kept then.
+    ///
+    /// # Cancel safety
+    ///
+    /// With a dropped future the server may be on its way up. Call it again to wait for it.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
         let mut leftovers = self.plan.litter.clone();

@@ -281,7 +281,6 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         }
         (Action::Copy(from, _) | Action::Rename(from, _), Outcome::Done)
             if !exists(from)
-                && !older
                 && !world.is_disturbed(&state, from)
                 && !haunted(world, client, from) =>
         {
@@ -290,7 +289,7 @@ fn check_own_keys(world: &World, record: &Record) -> Option<String> {
         (
             Action::Copy(from, _) | Action::Rename(from, _),
             Outcome::Failed(Refusal::NotFound, _),
-        ) if !shows(from, None) => Some("found nothing to copy".to_owned()),
+        ) if !allows(from, None) => Some("found nothing to copy".to_owned()),
         _ => None,
     }
 }

@@ -142,8 +142,7 @@ impl Workload {
                 // has that lost something.
                 let knows =
                     self.world.could_read_all(self.process, state.born[self.process], invoked);
-                let newest = !self.world.plan.variant.stale;
-                if knows && newest && !self.world.is_disturbed(state, from) {
+                if knows && !self.world.is_disturbed(state, from) {
                     model.values(from)
                 } else {
                     model.all_values(from)

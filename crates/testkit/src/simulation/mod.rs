@@ -99,7 +99,8 @@
 //!   the loser of a conflict, or have been overwritten at its backend by a write that came later, or, where conditions
 //!   are not enforced, or by a delete, which bears none, by a request that was sent before its sender could know. Reads of such a key are not checked.
 //! - **A read that may be stale** ([`Variant::stale`]) may see anything that its key ever held, or that it was not there yet,
-//!   while some backend is away from its process or has been within [`Profile::grace`]. What is copied then is as old.
+//!   while some backend is away from its process or has been within [`Profile::grace`]. Copies and renames may not take
+//!   anything older than reads that may not.
 //! - **What was there before a backend joined**, and nobody wrote since, need not come to it by catching up, only by mending.
 //!   It bears no stamp: a body of it that breaks off does not go on elsewhere.
 //! - **A read after a restart** may fail while some backend is not reachable: what is remembered there is not known.
