@@ -19,7 +19,8 @@ Locations:
 
 Output:
   Data go to standard output; messages, progress and errors to standard error. With --json,
-  standard output is one JSON document (ls: one JSON object per line) and an error is one line
+  standard output is one JSON document (ls, journal ls, journal conflicts and status --watch: one
+  JSON object per line), and an error is one line
   {\"error\": {\"kind\", \"message\", \"backend\", \"key\", \"remedy\", \"causes\"}} on standard error.
 
 Exit codes:
@@ -41,13 +42,13 @@ Exit codes:
 const DRILL_HELP: &str = "\
 Without --config the drill needs nothing: it starts two S3 endpoints of its own on loopback, breaks
 the first of them on the wire and heals it. With --config (which must be given; a file that merely
-lies there is not taken) it runs against the first two or more configured backends, below
+lies there is not taken) it runs against all configured backends (two at least), below
 .lifeboat/drill, and removes what it wrote. The outage is then injected on this side: the provider
 notices nothing.
 
-Scenarios: refused (connections are refused), blackhole (accepted, and nothing passes), hang (requests
-have their effect, no answer comes), reset (in place of answers, then within bodies), slow (a hundred
-times slower), errors (500 and 503), throttle (503 SlowDown), credentials (expired, unknown),
+Scenarios: refused (connections are refused), blackhole (accepted, and nothing passes), hang
+(requests have their effect, no answer comes), reset (in place of answers, then within bodies), slow
+(a hundred times slower), errors (500 and 503), throttle (503 SlowDown), credentials (expired, unknown),
 locked-out (403 for everything), dns (the name does not resolve), flap (gone and back eight times),
 aws-2017-02-28 and aws-2025-10-20 (after Amazon's public summaries of these outages, compressed).";
 

@@ -90,6 +90,10 @@ impl Context {
 
 /// The configured backends as one store. Nothing is sent yet.
 pub(crate) fn failover(fleet: &Fleet) -> Result<Failover> {
+    if fleet.names().next().is_none() {
+        let remedy = "write lifeboat.toml, or name a file with --config or LIFEBOAT_CONFIG";
+        return Err(Failure::usage("no backend is configured", remedy));
+    }
     Ok(fleet.failover().build()?)
 }
 

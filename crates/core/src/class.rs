@@ -27,6 +27,18 @@ pub enum Fault {
     Slow,
 }
 
+impl Fault {
+    /// Its name in statuses: lower-case, with hyphens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Down => "down",
+            Self::IdentityLost => "identity-lost",
+            Self::Slow => "slow",
+        }
+    }
+}
+
 /// The class of a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -125,7 +125,10 @@ impl FailoverBuilder {
         let count = self.backends.len();
         if count == 0 || count > MOST_BACKENDS {
             let message = format!("a failover over {count} backends");
-            return wrong(message, "name between 1 and 32; two make an outage bearable");
+            return wrong(
+                message,
+                "add between 1 and 32 backends; it takes two to survive an outage",
+            );
         }
         for (at, (store, _)) in self.backends.iter().enumerate() {
             let id = store.identity().id();
@@ -139,11 +142,11 @@ impl FailoverBuilder {
             }
         }
         if let Some((name, remedy)) = self.settings.out_of_bounds() {
-            return wrong(format!("`{name}` is out of its bounds"), remedy);
+            return wrong(format!("the setting `{name}` is out of its bounds"), remedy);
         }
         if self.settings.min_copies == 0 || self.settings.min_copies > count {
-            let message =
-                format!("min_copies = {} with {count} backends", self.settings.min_copies);
+            let copies = self.settings.min_copies;
+            let message = format!("the setting `min_copies` is {copies}, with {count} backends");
             return wrong(message, "choose a number from 1 to the number of backends");
         }
         Ok(())

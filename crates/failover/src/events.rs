@@ -44,7 +44,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Lower-case name, as in metrics.
+    /// Lower-case name. Metrics count conditional puts as `put`, and have no `journal`, `probe` and `catch_up`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "get",

@@ -24,7 +24,7 @@ pub enum HealthState {
 }
 
 impl HealthState {
-    /// Lower-case name, as in metrics.
+    /// Lower-case name, as in a serialised status. Metrics have numbers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serving => "serving",
@@ -260,13 +260,17 @@ impl Health {
     }
 
     fn outrun(&mut self, now: Instant, rules: &Rules, jitter: f64) {
+        // What was saved from one that is ejected says nothing of its speed.
+        if !self.is_in_use() {
+            return;
+        }
         // An old row is no row.
         if self.slow == 0 || now.duration_since(self.slow_since) > rules.health.window {
             (self.slow, self.slow_since) = (0, now);
         }
         self.slow = self.slow.saturating_add(1);
         let lasts = now.duration_since(self.slow_since) >= rules.health.slow_for;
-        if self.is_in_use() && self.slow >= rules.health.slow_in_row && lasts {
+        if self.slow >= rules.health.slow_in_row && lasts {
             self.last_fault = Some(Fault::Slow);
             self.eject(now, rules, jitter);
         }

@@ -46,6 +46,19 @@ fn three_faults_in_a_row_eject_and_an_answer_between_them_does_not() {
     assert_eq!(told.at(5, DOWN), HealthState::Ejected);
 }
 
+/// Hedges of requests that were under way when it was ejected win only then.
+#[test]
+fn one_that_failed_is_not_merely_slow_because_requests_are_saved_from_it_afterwards() {
+    let mut told = Told::new();
+    for at in 0..3 {
+        told.at(at, DOWN);
+    }
+    for request in 0..20 {
+        assert_eq!(told.at(3 + request * 100, Evidence::Outrun), HealthState::Ejected);
+        assert!(!told.health.is_outrun(&rules()), "it does not answer if it is given the time");
+    }
+}
+
 #[test]
 fn one_fault_in_a_hundred_requests_never_ejects() {
     let mut told = Told::new();

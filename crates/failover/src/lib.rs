@@ -95,6 +95,7 @@
 //! | `lifeboat_hedges_total` | counter | outcome | hedges `fired` and `won` |
 //! | `lifeboat_conflicts_total` | counter | | versions kept as conflicts |
 //!
+//! `operation` is `get`, `head`, `list`, `put` (on a condition or not), `multipart`, `delete` or `copy` (renames, too).
 //! Counted is what operations of the application ask: a read or a write once for each backend and attempt, a listing once, however many
 //! pages it has. Not counted is what was given up because another backend had answered, nor what catch-up, journals and probes ask.
 //!

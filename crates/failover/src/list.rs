@@ -135,6 +135,20 @@ fn last_private() -> Path {
 }
 
 impl Source {
+    /// How long to wait for the next entry: short for the first page while another backend could be asked.
+    fn bound(&self, engine: &Engine) -> Duration {
+        let settings = &engine.settings;
+        if !self.fresh {
+            return settings.stall_deadline;
+        }
+        let latencies = &engine.backends[self.at].latencies;
+        match latencies.percentiles(ReadKind::List) {
+            _ if self.patient => settings.attempt_deadline,
+            Some((_, p99)) => settings.rescue_after.max(p99 * 4).min(settings.attempt_deadline),
+            None => settings.rescue_after.min(settings.attempt_deadline),
+        }
+    }
+
     /// The next entry, if it is there at once.
     async fn ready(&mut self) -> Option<Option<Result<ObjectMeta>>> {
         poll_fn(|context| match self.stream.poll_next_unpin(context) {
@@ -288,10 +302,11 @@ impl Listing {
 
     /// The next entry of the current backend, overlaid ones in their places.
     async fn next(&mut self) -> Result<Option<ObjectMeta>> {
-        let bound = self.bound();
         let Some(source) = &mut self.source else { return Ok(None) };
         let backend = &self.engine.backends[source.at];
         while source.ahead.is_none() {
+            // Anew each time: the first page has another bound, and there may be nothing in it that is shown.
+            let bound = source.bound(&self.engine);
             // What is there already, the rest of a page, needs no timer.
             let entry = match source.ready().await {
                 Some(entry) => entry,
@@ -344,21 +359,6 @@ impl Listing {
             _ => false,
         };
         Ok(if overlaid { source.overlay.pop_front() } else { source.ahead.take() })
-    }
-
-    /// How long to wait for the next entry: short for the first page while another backend could be asked.
-    fn bound(&self) -> Duration {
-        let settings = &self.engine.settings;
-        let Some(source) = &self.source else { return settings.stall_deadline };
-        if !source.fresh {
-            return settings.stall_deadline;
-        }
-        let latencies = &self.engine.backends[source.at].latencies;
-        match latencies.percentiles(ReadKind::List) {
-            _ if source.patient => settings.attempt_deadline,
-            Some((_, p99)) => settings.rescue_after.max(p99 * 4).min(settings.attempt_deadline),
-            None => settings.rescue_after.min(settings.attempt_deadline),
-        }
     }
 
     fn wanted(&self, key: &Path) -> bool {

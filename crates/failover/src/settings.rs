@@ -1,5 +1,5 @@
-//! Settings: plain data with defaults, each with its unit, its bounds and where its number comes from.
-//! What is a component (a clock, a spawner, an observer) goes in through the builder instead.
+//! Settings: plain data with defaults. What is a component (a clock, a spawner, an observer) goes in through the builder
+//! instead.
 
 use std::time::Duration;
 
@@ -7,6 +7,23 @@ use serde::{Deserialize, Serialize};
 
 /// How a [`Failover`](crate::Failover) behaves. The defaults suit an application with several
 /// processes on providers across the internet.
+///
+/// | field | default |
+/// |---|---|
+/// | `min_copies` | 1 |
+/// | `slow_after`, `settle_after` | 2 s |
+/// | `read_deadline`, `write_deadline`, `attempt_deadline` | 20 s, 30 s, 5 s |
+/// | `rescue_after`, `stall_deadline` | 600 ms, 10 s |
+/// | `conditional_writes`, `stale_reads`, `failback` | refuse, refuse, auto |
+/// | `settling`, `journal_poll`, `quarantine` | 10 s, 5 s, 17 min |
+/// | `catch_up_rate`, `catch_up_concurrency` | 200, 8 |
+/// | `settle_check`, `settle_rate` | on, 50 |
+/// | `intent`, `presence_beat` | off, 1 min |
+/// | `hedge_budget_percent`, `read_through` | 5, off |
+/// | `memory` | 256 MiB |
+///
+/// No duration may be longer than a day. Deadlines, `rescue_after` and `journal_poll` are above zero, and the latter, as pauses
+/// between probes and beats, a millisecond at least.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -27,7 +44,8 @@ pub struct Settings {
     /// Bound on one attempt at one backend until its first byte.
     pub attempt_deadline: Duration,
     /// A read that has no first byte after this long is sent to the next backend as well, whatever the
-    /// hedge budget says; it is raised to four times the observed 99th percentile.
+    /// hedge budget says; it is raised to four times the observed 99th percentile, never above
+    /// [`attempt_deadline`](Self::attempt_deadline).
     ///
     /// 600 ms: a provider that is a continent away answers in 300 ms, and a caller should have an answer from a
     /// second provider within a second.
@@ -223,6 +241,9 @@ pub enum Failback {
 }
 
 /// When a backend is suspected, ejected and asked again.
+///
+/// By default 3 faults in a row eject, or half of at least 10 requests within 10 s, or 4 slow ones in a row for 200 ms; probes come
+/// after 1 s, then up to every 15 s, and take 3 s at most; one that throttles is avoided for 2 s.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HealthSettings {

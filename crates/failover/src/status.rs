@@ -51,7 +51,8 @@ pub struct BackendStatus {
     pub dirty_keys: u64,
     /// Bytes of those, as far as their markers say.
     pub dirty_bytes: u64,
-    /// The class of its last fault.
+    /// The class of its last fault: `throttled`, `down`, `identity-lost` or `slow`. What could not be built has lost its
+    /// identity.
     pub last_fault: Option<String>,
 }
 
@@ -86,7 +87,7 @@ impl Engine {
                 journal_read: backend.journal_read.load(Ordering::Acquire),
                 dirty_keys: totals.dirty_keys[backend.at],
                 dirty_bytes: totals.dirty_bytes[backend.at],
-                last_fault: health.last_fault().map(|fault| format!("{fault:?}").to_lowercase()),
+                last_fault: health.last_fault().map(|fault| fault.as_str().to_owned()),
             }
         });
         let oldest_ms = totals

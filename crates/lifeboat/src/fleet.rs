@@ -54,7 +54,7 @@ impl Fleet {
         fleet.failover = document.failover;
         for mut settings in document.backends {
             let name = settings.name.clone().unwrap_or_else(|| settings.provider.clone());
-            check_name(&name)?;
+            check_name(file, &name)?;
             if fleet.names().any(|known| known == name) {
                 let message = format!("{file}: two backends are called `{name}`");
                 return Err(Error::new(ErrorKind::Configuration, message)
@@ -153,13 +153,14 @@ fn again(error: &Arc<Error>) -> Error {
 }
 
 /// A name stands before a colon on the command line, and in metric labels.
-fn check_name(name: &str) -> Result<(), Error> {
+fn check_name(file: &str, name: &str) -> Result<(), Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     // One letter before a colon is a drive on some systems.
     if name.len() > 1 && name.chars().all(fits) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Configuration, format!("`{name}` is no name for a backend"))
+    let message = format!("{file}: `{name}` is no name for a backend");
+    Err(Error::new(ErrorKind::Configuration, message)
         .with_remedy("use two or more letters, digits, `-`, `_` and `.`"))
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use lifeboat_testkit::fault_store::{Gate, Operation, Rule, Strike};
+use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use lifeboat_testkit::simulation::EPOCH_MILLIS;
 use object_store::path::Path;
 use tokio::time::sleep;
@@ -130,4 +130,38 @@ async fn t33_writes_do_not_wait_for_a_backend_that_does_not_take_the_sign_of_lif
     let began = tokio::time::Instant::now();
     process.must_put(&key(), "newer").await;
     assert!(began.elapsed() < lab.settings.rescue_after, "only the first one waits");
+}
+
+/// The backend that lacks what was written is listed, and answers nothing more: nothing was compared, and nothing is forgotten.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_compared_is_neither_equal_nor_forgotten() {
+    let lab = lab();
+    crash_between_the_legs(&lab).await;
+    let next = lab.process(2);
+    next.store.start();
+    sleep(BEAT * 5).await;
+    assert_eq!(next.store.status().unclean_ends.len(), 1);
+    next.ways[1].add(Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::Head]));
+    let report = next.store.mend(None).await;
+    assert_eq!((&report.unreachable[..], report.mended), (&["sim.b1".to_owned()][..], 0));
+    assert_eq!(next.store.status().unclean_ends.len(), 1, "{report:?}");
+    next.recover(1).await;
+    let report = next.store.mend(None).await;
+    assert!(report.unreachable.is_empty() && report.mended == report.different, "{report:?}");
+    assert_eq!((writers(&lab), next.store.status().unclean_ends.len()), ([0, 0], 0));
+    lab.expect_everywhere(&[&next], &key(), Some("new")).await;
+}
+
+/// A provider lost more keys than are remembered otherwise.
+#[tokio::test(start_paused = true)]
+async fn however_many_keys_differ_all_of_them_are_mended() {
+    const LOST: usize = 10_500;
+    let lab = Lab::new(2);
+    for number in 0..LOST {
+        lab.backends[0].write_directly(&Path::from(format!("data/{number}")), "kept");
+    }
+    let process = lab.process(1);
+    let report = process.store.mend(None).await;
+    let lost = u64::try_from(LOST).unwrap();
+    assert_eq!((report.different, report.mended), (lost, lost), "{report:?}");
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::cli;
 use crate::context::{Context, failover};
-use crate::exit::{Exit, Failure, Result, before_requests, message, to_json};
+use crate::exit::{Exit, Failure, Result, before_requests, to_json, to_text};
 use crate::output::{Table, escape, print_document, print_record, print_text};
 
 /// How often `--watch` looks: often enough to follow a catch-up, rarely enough to cost nothing.
@@ -140,7 +140,7 @@ impl Snapshot {
             ]);
         }
         let failures = self.backends.iter().filter_map(|backend| backend.failure.as_ref());
-        let failures = failures.map(|failure| format!("{}\n", escape(&message(failure))));
+        let failures = failures.map(to_text);
         table.render()
             + &failures.collect::<String>()
             + &self.journal.in_words()

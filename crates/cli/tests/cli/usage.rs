@@ -79,6 +79,24 @@ error: no.toml cannot be read
 error: lifeboat.toml:4: unknown key `regoin`
   try: did you mean `region`?
 "#);
+    sandbox.write("lifeboat.toml", "[[backend]]\nname = \"a\"\nurl = \"memory://a\"\n");
+    assert_snapshot!(sandbox.run(&["check"]).failure(), @r#"
+2
+error: lifeboat.toml: `a` is no name for a backend
+  try: use two or more letters, digits, `-`, `_` and `.`
+"#);
+}
+
+#[test]
+fn without_a_configuration_there_is_no_status() {
+    let sandbox = Sandbox::empty();
+    for arguments in [&["status"][..], &["journal", "ls"], &["journal", "replay"]] {
+        assert_snapshot!(sandbox.run(arguments).failure(), @r#"
+2
+error: no backend is configured
+  try: write lifeboat.toml, or name a file with --config or LIFEBOAT_CONFIG
+"#);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! process was killed in the middle of a write that it never acknowledged, or after a provider lost data.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -11,8 +12,9 @@ use lifeboat_core::is_reserved;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, Result};
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
+use super::stillness::{Look, look};
 use super::verdict::{Settlement, settle};
 use super::{Basis, Seen, Urgency};
 use crate::backend::Mask;
@@ -90,8 +92,29 @@ pub struct MendReport {
     pub mended: u64,
     /// Bytes written.
     pub bytes: u64,
-    /// Backends that could not be listed, and so were not compared.
+    /// Backends that could not be listed, or did not answer about some key: what they have was not compared, or not all of it.
     pub unreachable: Vec<String>,
+}
+
+/// What a comparison of a key came to.
+#[derive(PartialEq, Eq)]
+struct Compared {
+    /// How it looked, if those that answered do not have the same.
+    differs: Option<Look>,
+    /// Backends that did not answer: a comparison that was not made is not one that found nothing.
+    silent: Mask,
+}
+
+/// What came of mending a key.
+enum Mended {
+    /// All have the same.
+    Level,
+    /// Somebody has written it meanwhile.
+    Written,
+    /// It still differs.
+    Left,
+    /// Those that answered have the same; these did not.
+    Silent(Mask),
 }
 
 impl Engine {
@@ -105,39 +128,58 @@ impl Engine {
         let mut report = MendReport::default();
         let ends = self.ends_since(since);
         let mut found = Listed::default();
+        let mut unlisted = Mask::NONE;
         for backend in &self.backends {
             match self.list_at(backend.at, prefix).await {
                 Ok(listed) => found.add(listed),
                 Err(error) => {
                     self.judge(backend.at, Operation::CatchUp, &error).await;
                     report.unreachable.push(backend.id.clone());
+                    unlisted.set(backend.at);
                 }
             }
         }
         let keys = found.doubtful(since.into());
         report.compared = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         let comparing = stream::iter(keys)
-            .map(|key| async move { self.differs(&key).await.map(|since| (key, since)) })
+            .map(|key| async move { (self.compare(&key).await, key) })
             .buffered(AT_ONCE);
-        let different: Vec<(Path, Instant)> = comparing.filter_map(future::ready).collect().await;
+        let mut silent = Mask::NONE;
+        let mut different = Vec::new();
+        let mut comparing = pin!(comparing);
+        while let Some((compared, key)) = comparing.next().await {
+            silent |= compared.silent;
+            if compared.differs.is_some() {
+                different.push((key, compared));
+            }
+        }
         report.different = u64::try_from(different.len()).unwrap_or(u64::MAX);
-        if let Some(latest) = different.iter().map(|(_, since)| *since).max() {
+        if !different.is_empty() {
             // What is a write on its way now is over by then.
-            sleep_until(latest + self.settings.write_deadline).await;
+            sleep(self.settings.write_deadline).await;
             self.read_journals().await;
         }
+        let mut left = false;
         let mut mending = stream::iter(different)
-            .map(|(key, since)| async move { self.mend_key(&key, since).await })
+            .map(|(key, before)| async move { self.mend_key(&key, &before, unlisted).await })
             .buffered(AT_ONCE);
-        while let Some((level, bytes)) = mending.next().await {
-            report.mended += u64::from(level);
+        while let Some((mended, bytes)) = mending.next().await {
             report.bytes += bytes;
+            match mended {
+                Mended::Level => report.mended += 1,
+                Mended::Written => {}
+                Mended::Left => left = true,
+                Mended::Silent(at) => silent |= at,
+            }
         }
+        let silent = silent.without(unlisted);
+        report.unreachable.extend(silent.iter().map(|at| self.backends[at].id.clone()));
         // Sources that have to be looked at once more, because they did not answer when their copies had landed.
         let until = Instant::now() + self.settings.write_deadline;
         let over = self.await_legs(until, || self.burials.load(Ordering::Acquire) == 0).await;
+        let whole = over && !left && report.unreachable.is_empty();
         // What somebody is writing now is not what they left behind.
-        if prefix.is_none() && report.unreachable.is_empty() && over {
+        if prefix.is_none() && whole {
             self.forget_writers(ends).await;
         }
         report
@@ -155,11 +197,18 @@ impl Engine {
         Ok(lines)
     }
 
-    /// Compares a key; if its backends differ, since when they have looked as they do.
-    async fn differs(self: &Arc<Self>, key: &Path) -> Option<Instant> {
+    /// Compares a key at the backends that answer.
+    async fn compare(&self, key: &Path) -> Compared {
         let (seen, known) = (self.look(key).await, self.index.of(key));
-        let found = settle(key, &self.states_of(&seen), &known)?;
-        (!found.lagging.is_empty()).then(|| self.still.since(key, &seen, &known, self.index.len()))
+        let answered: Mask = seen.iter().map(|(at, _)| *at).collect();
+        let found = settle(key, &self.states_of(&seen), &known);
+        let differs = found.is_some_and(|found| !found.lagging.is_empty());
+        if differs && !known.is_empty() {
+            // Where markers do not explain it, catch-up wants it to have stood still since then.
+            self.still.since(key, &seen, &known, self.index.len());
+        }
+        let silent = self.all().without(answered);
+        Compared { differs: differs.then(|| look(&seen, &known)), silent }
     }
 
     /// What follows from what was seen of a key; none if nothing was.
@@ -167,15 +216,33 @@ impl Engine {
         settle(key, &self.states_of(seen), &self.index.of(key))
     }
 
-    /// Brings a key to one state that still differs as it did. Whether it is level now, and the bytes written.
-    async fn mend_key(self: &Arc<Self>, key: &Path, since: Instant) -> (bool, u64) {
+    /// Brings a key to one state that still differs as it did. What came of it, and the bytes written.
+    async fn mend_key(
+        self: &Arc<Self>,
+        key: &Path,
+        before: &Compared,
+        unlisted: Mask,
+    ) -> (Mended, u64) {
         let _guard = self.locks.lock(key).await;
-        if self.differs(key).await.is_some_and(|now| now > since) {
-            // Somebody is writing it: what was a difference was a write on its way.
-            return (false, 0);
+        let now = self.compare(key).await;
+        if now.differs.is_some() && now != *before {
+            // Somebody is writing it: what was a difference was a write on its way. Or others answer now than did then.
+            let written = now.silent == before.silent;
+            return (if written { Mended::Written } else { Mended::Left }, 0);
         }
         let done = self.reconcile(key, Urgency::Yielding, Basis::Compared).await;
-        (self.differs(key).await.is_none(), done.bytes)
+        // That those are away is known, and told.
+        if self.all().without(done.level).without(unlisted).is_empty() {
+            return (Mended::Level, done.bytes);
+        }
+        let after = self.compare(key).await;
+        let silent = after.silent.without(unlisted);
+        let mended = match after.differs {
+            Some(_) => Mended::Left,
+            None if silent.is_empty() => Mended::Level,
+            None => Mended::Silent(silent),
+        };
+        (mended, done.bytes)
     }
 
     /// Records for catch-up what a comparison found: the backends that differ, and those that did not answer it.

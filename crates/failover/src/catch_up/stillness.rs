@@ -13,7 +13,7 @@ use crate::journal::index::Known;
 
 /// What tells one look at a key from another: for each backend that answered, its object's `ETag`, size and stamp; and
 /// the newest marker, because what is deleted again looks as it did before it was written.
-type Look = (Vec<(usize, Print)>, Option<Stamp>);
+pub(super) type Look = (Vec<(usize, Print)>, Option<Stamp>);
 type Print = Option<(Option<String>, u64, Option<VersionTag>)>;
 
 /// Keys without markers that are remembered.
@@ -34,7 +34,7 @@ impl Stillness {
         markers: usize,
     ) -> Instant {
         let now = Instant::now();
-        let look = (look(seen), known.iter().map(|known| known.marker.stamp).max());
+        let look = look(seen, known);
         let mut keys = self.keys();
         if let Some((since, before)) = keys.get(key)
             && *before == look
@@ -70,10 +70,11 @@ impl Stillness {
     }
 }
 
-fn look(seen: &[(usize, Seen)]) -> Vec<(usize, Print)> {
+pub(super) fn look(seen: &[(usize, Seen)], known: &[Known]) -> Look {
     let print =
         |seen: &Seen| seen.as_ref().map(|(meta, tag)| (meta.e_tag.clone(), meta.size, *tag));
-    seen.iter().map(|(at, seen)| (*at, print(seen))).collect()
+    let prints = seen.iter().map(|(at, seen)| (*at, print(seen))).collect();
+    (prints, known.iter().map(|known| known.marker.stamp).max())
 }
 
 #[cfg(test)]

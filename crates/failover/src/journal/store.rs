@@ -413,9 +413,11 @@ impl Engine {
     /// Enters a marker that lies at a home. One that nothing needs is handed back, to be removed.
     fn found(&self, marker: Marker, path: Path, home: usize) -> Option<Known> {
         let own = marker.stamp.writer() == self.clock.writer();
+        // The lock before the index: a writer enters its markers before it lets go of the key.
+        let writing = self.locks.is_held(&marker.key);
         let unknown = own && !self.index.has(&marker.key, &path);
         // Of a write of ours that is under way: it says that it was acknowledged, and that is not known yet.
-        if unknown && self.locks.is_held(&marker.key) {
+        if unknown && writing {
             return None;
         }
         self.follow(&marker.key, marker.stamp);

@@ -38,6 +38,8 @@ const KEYS: &[&str] = &[
     "hedge_budget_percent",
     "memory_mib",
 ];
+/// A millisecond: below it a deadline refuses everything, and a pause is none.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// A day: beyond it a bound is none.
 const LONGEST: Duration = Duration::from_hours(24);
 /// Backends that one failover may have.
@@ -69,6 +71,10 @@ pub(super) fn settings(source: Source<'_>, table: &DeTable<'_>) -> Result<Settin
     ];
     for (key, field) in durations {
         if let Some(duration) = reader.duration(key, LONGEST)? {
+            // What is shorter does nothing but repeat itself; beside it no deadline has a use.
+            if duration < SHORTEST {
+                return Err(reader.wrong(key, &format!("`{key}` is to be a millisecond at least")));
+            }
             *field = duration;
         }
     }
@@ -84,7 +90,7 @@ pub(super) fn settings(source: Source<'_>, table: &DeTable<'_>) -> Result<Settin
             *field = duration;
         }
     }
-    if let Some(copies) = reader.count("min_copies", MOST_COPIES)? {
+    if let Some(copies) = reader.count("min_copies", 1..=MOST_COPIES)? {
         settings.min_copies = copies;
     }
     let counts = [
@@ -93,17 +99,17 @@ pub(super) fn settings(source: Source<'_>, table: &DeTable<'_>) -> Result<Settin
         ("consecutive_faults", MOST_FAULTS, &mut settings.health.consecutive_faults),
     ];
     for (key, most, field) in counts {
-        if let Some(count) = reader.count(key, most)? {
+        if let Some(count) = reader.count(key, 1..=most)? {
             *field = u32::try_from(count).unwrap_or(u32::MAX);
         }
     }
-    if let Some(keys) = reader.count("catch_up_concurrency", MOST_AT_ONCE)? {
+    if let Some(keys) = reader.count("catch_up_concurrency", 1..=MOST_AT_ONCE)? {
         settings.catch_up_concurrency = keys;
     }
-    if let Some(percent) = reader.count("hedge_budget_percent", 100)? {
+    if let Some(percent) = reader.count("hedge_budget_percent", 0..=100)? {
         settings.hedge_budget_percent = u32::try_from(percent).unwrap_or(100);
     }
-    if let Some(mib) = reader.count("memory_mib", MOST_MEMORY_MIB)? {
+    if let Some(mib) = reader.count("memory_mib", 1..=MOST_MEMORY_MIB)? {
         settings.memory = u64::try_from(mib).unwrap_or(u64::MAX) << 20;
     }
     settings.settle_check = reader.boolean("settle_check")?.unwrap_or(settings.settle_check);

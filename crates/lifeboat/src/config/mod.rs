@@ -20,7 +20,7 @@
 //!
 //! | key of a backend | meaning |
 //! |---|---|
-//! | `name` | its name; the provider's id if left out |
+//! | `name` | its name, of which there is one: two or more letters, digits, `-`, `_` and `.`; the provider's id if left out |
 //! | `url` | everything in one line, see [`url`]; or the keys below |
 //! | `provider` | `s3`, `azure`, `gcs`, `file`, `memory`, or an id of the catalogue |
 //! | `bucket`, `prefix` | the bucket or container (or folder), and the part of it that is used |
@@ -32,8 +32,9 @@
 //! | `credentials` | `env` (prefix of variables), `profile` (AWS), `file`, `anonymous`, `source` |
 //! | `http` | `connect`, `first_byte`, `assembly`, `stall`, `retry_budget` (durations), `retries` (a number), `proxy`, `ca_certificate` (a file) |
 //!
-//! How they work together is in the table `[failover]`; what each key means is said at
-//! [`Settings`](crate::failover::Settings):
+//! How they work together is in the table `[failover]`; what each key means, and its default, is said at
+//! [`Settings`](crate::failover::Settings); `consecutive_faults` and `probe_…` are fields of
+//! [`HealthSettings`](crate::failover::HealthSettings), and `memory_mib` is `memory` in MiB:
 //!
 //! | key | value |
 //! |---|---|

@@ -3,7 +3,7 @@
 //! Not by serde: its messages show the offending line, which may hold a secret, and do not suggest
 //! the nearest known key.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use lifeboat_core::{Error, ErrorKind};
@@ -120,7 +120,8 @@ impl<'a, 'i> Reader<'a, 'i> {
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'i>>, wanted: &str) -> Error {
         let found = value.get_ref().type_str();
-        self.source.error(&value.span(), format!("`{key}` is to be {wanted}, but is a {found}"))
+        let message = format!("`{key}` is to be {wanted}, not of type {found}");
+        self.source.error(&value.span(), message)
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<String>, Error> {
@@ -142,16 +143,22 @@ impl<'a, 'i> Reader<'a, 'i> {
         }
     }
 
-    pub(super) fn count(&self, key: &str, most: usize) -> Result<Option<usize>, Error> {
+    pub(super) fn count(
+        &self,
+        key: &str,
+        bounds: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, Error> {
         let Some(value) = self.value(key) else { return Ok(None) };
-        let number = match value.get_ref() {
-            DeValue::Integer(integer) => integer.to_string().parse::<usize>().ok(),
-            _ => None,
+        let wanted = format!("a number from {} to {}", bounds.start(), bounds.end());
+        let DeValue::Integer(integer) = value.get_ref() else {
+            return Err(self.wrong_type(key, value, &wanted));
         };
-        match number.filter(|number| *number <= most) {
-            Some(number) => Ok(Some(number)),
-            None => Err(self.wrong_type(key, value, &format!("a number from 0 to {most}"))),
-        }
+        let integer = integer.to_string();
+        let number = integer.parse().ok().filter(|number| bounds.contains(number));
+        number.map(Some).ok_or_else(|| {
+            let message = format!("`{key}` is to be {wanted}, not {integer}");
+            self.source.error(&value.span(), message)
+        })
     }
 
     /// A duration above zero.
@@ -172,8 +179,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         wanted: &str,
     ) -> Result<Option<Duration>, Error> {
         let Some(value) = self.value(key) else { return Ok(None) };
-        let Some(text) = self.string(key)? else { return Ok(None) };
-        let parsed = humantime::parse_duration(&text).ok().filter(fits);
+        let DeValue::String(text) = value.get_ref() else {
+            return Err(self
+                .wrong_type(key, value, "a duration in quotes")
+                .with_remedy("write one such as \"500ms\" or \"2s\""));
+        };
+        let parsed = humantime::parse_duration(text).ok().filter(fits);
         parsed.map(Some).ok_or_else(|| {
             self.source
                 .error(&value.span(), format!("`{key}` is no duration {wanted}"))

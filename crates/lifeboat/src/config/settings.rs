@@ -194,6 +194,9 @@ fn backend(source: Source<'_>, table: &DeTable<'_>) -> Result<BackendSettings, E
         settings.skip_verify_reads = !verify;
     }
     if let Some(table) = reader.table("credentials")? {
+        if settings.credentials != CredentialSettings::Default {
+            return Err(twice("credentials"));
+        }
         settings.credentials = credentials(source, table)?;
     }
     if let Some(table) = reader.table("http")? {
@@ -241,7 +244,7 @@ fn http(source: Source<'_>, table: &DeTable<'_>) -> Result<HttpOverrides, Error>
         first_byte: reader.duration("first_byte", LONGEST_DEADLINE)?,
         assembly: reader.duration("assembly", LONGEST_DEADLINE)?,
         stall: reader.duration("stall", LONGEST_DEADLINE)?,
-        retries: reader.count("retries", MOST_RETRIES)?,
+        retries: reader.count("retries", 0..=MOST_RETRIES)?,
         retry_budget: reader.duration("retry_budget", LONGEST_DEADLINE)?,
         proxy: proxy(&reader)?,
         ca_certificate: reader.string("ca_certificate")?.map(Into::into),
@@ -327,14 +330,34 @@ mod tests {
         assert_eq!(document.failover.stale_reads, lifeboat_failover::StaleReads::Serve);
         assert_eq!(document.failover.min_copies, 2);
         assert!(document.backends[0].seeded);
-        let wrong = error(&format!("{head}stale_reads = \"maybe\"\n"));
-        assert_eq!(wrong, "lifeboat.toml:5: `stale_reads` is to be \"refuse\" or \"serve\"");
+        for (line, why) in [
+            ("stale_reads = \"maybe\"", "`stale_reads` is to be \"refuse\" or \"serve\""),
+            ("min_copies = 99", "`min_copies` is to be a number from 1 to 32, not 99"),
+            ("settle_rate = 0", "`settle_rate` is to be a number from 1 to 1000000, not 0"),
+            (
+                "min_copies = \"2\"",
+                "`min_copies` is to be a number from 1 to 32, not of type string",
+            ),
+            ("probe_initial = \"100us\"", "`probe_initial` is to be a millisecond at least"),
+            (
+                "journal_poll = 5",
+                "`journal_poll` is to be a duration in quotes, not of type integer; write one such as \
+                 \"500ms\" or \"2s\"",
+            ),
+        ] {
+            let wrong = error(&format!("{head}{line}\n"));
+            assert_eq!(wrong, format!("lifeboat.toml:5: {why}"));
+        }
     }
 
     #[test]
     fn two_sources_of_credentials_are_one_too_many() {
         let text =
             "[[backend]]\nurl = \"memory://x\"\ncredentials = { env = \"A\", profile = \"b\" }";
+        assert!(error(text).contains("more than one source"), "{}", error(text));
+        let text = "[[backend]]\nurl = \"memory://x?env=A\"\ncredentials = { profile = \"b\" }";
+        assert!(error(text).contains("`credentials` is given twice"), "{}", error(text));
+        let text = "[[backend]]\nurl = \"memory://x?env=A&profile=b\"";
         assert!(error(text).contains("more than one source"), "{}", error(text));
     }
 }

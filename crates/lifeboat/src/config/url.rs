@@ -22,6 +22,9 @@ use super::build;
 use super::read::{SECRET_REMEDY, is_secret, suggest};
 use super::settings::{BackendSettings, CredentialSettings};
 
+/// Those that say where credentials come from: one of them at most.
+const CREDENTIALS: [&str; 5] = ["env", "profile", "credentials_file", "source", "anonymous"];
+
 const PARAMETERS: [&str; 11] = [
     "region",
     "account",
@@ -106,6 +109,11 @@ fn apply(settings: &mut BackendSettings, name: &str, value: String) -> Result<()
         _ => Err(malformed(&format!("has `{name}` that is neither true nor false"))),
     };
     let credentials = &mut settings.credentials;
+    if CREDENTIALS.contains(&name) && *credentials != CredentialSettings::Default {
+        let message = "the URL names more than one source of credentials";
+        return Err(Error::new(ErrorKind::Configuration, message)
+            .with_remedy(format!("keep one of {}", CREDENTIALS.join(", "))));
+    }
     match name {
         "region" => settings.region = Some(value),
         "account" => settings.account = Some(value),
