@@ -91,11 +91,9 @@ error: lifeboat.toml: `a` is no name for a backend
 fn without_a_configuration_there_is_no_status() {
     let sandbox = Sandbox::empty();
     for arguments in [&["status"][..], &["journal", "ls"], &["journal", "replay"]] {
-        assert_snapshot!(sandbox.run(arguments).failure(), @r#"
-2
-error: no backend is configured
-  try: write lifeboat.toml, or name a file with --config or LIFEBOAT_CONFIG
-"#);
+        let wanted = "2\nerror: no backend is configured\n  \
+                      try: write lifeboat.toml, or name a file with --config or LIFEBOAT_CONFIG\n";
+        assert_eq!(sandbox.run(arguments).failure(), wanted, "{arguments:?}");
     }
 }
 
