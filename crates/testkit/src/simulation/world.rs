@@ -256,9 +256,9 @@ impl World {
                 })
                 .collect()
             });
-            late.iter().any(|(change, born)| {
+            late.iter().any(|(change, died)| {
                 let same = |other: &super::Applied| {
-                    other.key == *key && other.at < *born && other.now == change.now
+                    other.key == *key && other.at < *died && other.now == change.now
                 };
                 let others = self.backends.iter().enumerate().filter(|(other, _)| *other != at);
                 !others.into_iter().any(|(_, other)| other.with_log(|log| log.iter().any(same)))
@@ -266,14 +266,15 @@ impl World {
         })
     }
 
-    /// When the life began that followed the one which a change is of, if that was made then or later.
+    /// When the life ended which a change is of, if that was made when the next one had begun, or later.
     fn is_of_the_dead(&self, state: &State, change: &super::Applied) -> Option<u64> {
         let client = change.client?;
         let process = process_of(client);
-        let lives = self.plan.crashes.iter().filter(|crash| crash.process == process).count();
+        let crashes = self.plan.crashes.iter().filter(|crash| crash.process == process);
         let born = state.born[process];
-        let dead = client % LIVES < u64::try_from(lives).unwrap_or(u64::MAX);
-        (dead && change.at >= born).then_some(born)
+        let dead = client % LIVES < u64::try_from(crashes.clone().count()).unwrap_or(u64::MAX);
+        let down = crashes.last().map_or(0, |crash| crash.down);
+        (dead && change.at >= born).then_some(born.saturating_sub(down))
     }
 
     /// Whether nothing is asked of a key, because a provider lost versions of it, or someone wrote behind our back.
