@@ -273,7 +273,7 @@ impl World {
         let crashes = self.plan.crashes.iter().filter(|crash| crash.process == process);
         let born = state.born[process];
         let dead = client % LIVES < u64::try_from(crashes.clone().count()).unwrap_or(u64::MAX);
-        let down = crashes.last().map_or(0, |crash| crash.down);
+        let down = crashes.map(|crash| crash.down).next_back().unwrap_or(0);
         (dead && change.at >= born).then_some(born.saturating_sub(down))
     }
 
