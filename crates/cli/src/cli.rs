@@ -48,9 +48,10 @@ notices nothing.
 
 Scenarios: refused (connections are refused), blackhole (accepted, and nothing passes), hang
 (requests have their effect, no answer comes), reset (in place of answers, then within bodies), slow
-(a hundred times slower), errors (500 and 503), throttle (503 SlowDown), credentials (expired, unknown),
-locked-out (403 for everything), dns (the name does not resolve), flap (gone and back eight times),
-aws-2017-02-28 and aws-2025-10-20 (after Amazon's public summaries of these outages, compressed).";
+(a hundred times slower), errors (500 and 503), throttle (503 SlowDown), credentials (expired,
+unknown), locked-out (403 for everything), dns (the name does not resolve), flap (gone and back
+eight times), aws-2017-02-28 and aws-2025-10-20 (after Amazon's public summaries of these outages,
+compressed).";
 
 /// Keeps objects at two providers, so that the outage of either is a non-event, and proves it.
 ///

@@ -424,21 +424,34 @@ impl Engine {
     }
 }
 
-/// Counts work that must not be left alone when the failover is closed: its requests may land.
+/// Counts background work that somebody waits for, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct UnderWay(Arc<Engine>);
+pub(crate) struct UnderWay {
+    engine: Arc<Engine>,
+    count: fn(&Engine) -> &AtomicUsize,
+}
 
 impl UnderWay {
+    /// Work that must not be left alone when the failover is closed: its requests may land.
     pub(crate) fn new(engine: &Arc<Engine>) -> Self {
-        engine.legs.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(engine))
+        Self::among(engine, |engine| &engine.legs)
+    }
+
+    /// A look at the source of a copy once more.
+    pub(crate) fn burial(engine: &Arc<Engine>) -> Self {
+        Self::among(engine, |engine| &engine.burials)
+    }
+
+    fn among(engine: &Arc<Engine>, count: fn(&Engine) -> &AtomicUsize) -> Self {
+        count(engine).fetch_add(1, Ordering::AcqRel);
+        Self { engine: Arc::clone(engine), count }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.legs.fetch_sub(1, Ordering::AcqRel);
-        self.0.leg_ended.notify_waiters();
+        (self.count)(&self.engine).fetch_sub(1, Ordering::AcqRel);
+        self.engine.leg_ended.notify_waiters();
     }
 }
 

@@ -93,7 +93,8 @@ async fn tag_of_replica(process: &Process) -> Option<String> {
     e_tag
 }
 
-async fn update(
+/// Updates the key if it has this `ETag`.
+pub(crate) async fn update(
     process: &Process,
     e_tag: Option<String>,
     text: &'static str,

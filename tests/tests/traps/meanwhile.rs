@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use lifeboat_failover::Reason;
+use lifeboat_failover::{MendReport, Reason};
 use lifeboat_testkit::fault_store::{At, Failure, Gate, Operation, Rule, Strike};
 use object_store::path::Path;
 use object_store::{
     Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
 };
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::lab::{JOURNAL, Lab, Process, come_to_rest, key, reason, wait_until};
@@ -24,6 +25,23 @@ async fn deleted_while_it_is_brought(lab: &Lab, runner: &Process, deleter: &Proc
     gate.open();
     come_to_rest().await;
     lab.expect_everywhere(&[runner, deleter], &key(), None).await;
+}
+
+/// Mends a key that b1 alone has, until that is about to land at b0, and is deleted by somebody else: who mends, who
+/// deleted, what it lands by, and the end of mending.
+pub(crate) async fn deleted_while_it_is_mended(
+    lab: &Lab,
+) -> (Process, Process, Gate, JoinHandle<MendReport>) {
+    let (runner, deleter) = (lab.process(1), lab.process(2));
+    deleter.store.loaded().await;
+    lab.backends[1].write_directly(&key(), "old");
+    let gate = Gate::new();
+    runner.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
+    let store = runner.store.clone();
+    let mending = runner.run(async move { store.mend(None).await });
+    timeout(lab.settings.quarantine, gate.reached()).await.expect("it is brought to b0");
+    deleter.delete(&key()).await.unwrap().unwrap();
+    (runner, deleter, gate, mending)
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,15 +372,7 @@ async fn version_that_was_deleted_in_its_knowledge_is_not_read_when_it_lands_lat
 #[tokio::test(start_paused = true)]
 async fn what_was_deleted_while_it_was_copied_is_remembered_until_all_can_be_asked() {
     let lab = Lab::new(2);
-    let (runner, deleter) = (lab.process(1), lab.process(2));
-    deleter.store.loaded().await;
-    lab.backends[1].write_directly(&key(), "old");
-    let gate = Gate::new();
-    runner.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
-    let store = runner.store.clone();
-    let mending = runner.run(async move { store.mend(None).await });
-    timeout(lab.settings.quarantine, gate.reached()).await.expect("it is brought to b0");
-    deleter.delete(&key()).await.unwrap().unwrap();
+    let (runner, deleter, gate, mending) = deleted_while_it_is_mended(&lab).await;
     let unread = Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::List]);
     runner.ways[1].add(unread.prefix(JOURNAL.trim_end_matches('/')));
     sleep(lab.settings.settle_after * 3).await;

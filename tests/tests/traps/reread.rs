@@ -6,27 +6,13 @@ use lifeboat_core::Effect;
 use lifeboat_failover::{Reason, StaleReads};
 use lifeboat_testkit::fault_store::{Failure, Gate, Operation, Rule, Strike};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion};
-use tokio::time::{Instant, sleep, timeout};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use tokio::time::{Instant, sleep};
 
+use crate::conditional::update;
 use crate::lab::{JOURNAL, Lab, Process, come_to_rest, fresh_way, key, reason, wait_until};
-
-/// Every write has to be at two backends.
-fn two_copies(backends: usize) -> Lab {
-    let mut lab = Lab::new(backends);
-    lab.settings.min_copies = 2;
-    lab
-}
-
-/// Updates the key if it has this `ETag`.
-async fn update(
-    process: &Process,
-    e_tag: String,
-    text: &'static str,
-) -> object_store::Result<object_store::PutResult> {
-    let mode = PutMode::Update(UpdateVersion { e_tag: Some(e_tag), version: None });
-    process.store.put_opts(&key(), text.into(), mode.into()).await
-}
+use crate::meanwhile::deleted_while_it_is_mended;
+use crate::settings::two_copies;
 
 /// Simulation seed 64130966: a write that nobody acknowledged was compared when b1, which had been throttling, could not be
 /// asked, and then not before its marker's quarantine was over.
@@ -77,7 +63,7 @@ async fn rename_does_not_take_an_older_version_and_delete_the_latest() {
 /// Where two must have it, and one that comes later refuses it, the first has it all the same.
 #[tokio::test(start_paused = true)]
 async fn refusal_of_a_later_backend_does_not_say_that_nothing_happened() {
-    let lab = two_copies(2);
+    let lab = two_copies(Lab::new(2));
     let process = lab.process(1);
     process.must_put(&key(), "v1").await;
     come_to_rest().await;
@@ -90,7 +76,7 @@ async fn refusal_of_a_later_backend_does_not_say_that_nothing_happened() {
 
 #[tokio::test(start_paused = true)]
 async fn write_that_a_later_backend_refuses_goes_to_one_that_is_avoided() {
-    let lab = two_copies(3);
+    let lab = two_copies(Lab::new(3));
     let process = lab.process(1);
     process.must_put(&key(), "v1").await;
     process.outrun_the_first(&key()).await;
@@ -108,7 +94,7 @@ async fn upload(process: &Process, text: &'static str) -> object_store::Result<(
 
 #[tokio::test(start_paused = true)]
 async fn upload_begins_at_a_backend_that_is_avoided_where_too_few_others_take_it() {
-    let lab = two_copies(3);
+    let lab = two_copies(Lab::new(3));
     let process = lab.process(1);
     process.must_put(&key(), "v1").await;
     process.outrun_the_first(&key()).await;
@@ -121,7 +107,7 @@ async fn upload_begins_at_a_backend_that_is_avoided_where_too_few_others_take_it
 #[tokio::test(start_paused = true)]
 async fn upload_in_which_too_few_take_part_ends_at_once() {
     for step in [Operation::MultipartBegin, Operation::MultipartPart] {
-        let lab = two_copies(2);
+        let lab = two_copies(Lab::new(2));
         let process = lab.process(1);
         process.must_put(&key(), "v1").await;
         process.strike(1, &[step], &key(), Strike::Fail(Failure::Down));
@@ -171,13 +157,13 @@ async fn update_is_dated_after_a_version_whose_first_look_failed() {
     come_to_rest().await;
     let e_tag = lab.backends[0].object(&key()).unwrap().e_tag;
     other.strike(0, &[Operation::Head], &key(), Strike::Fail(Failure::Reset));
-    update(&other, e_tag, "v2").await.unwrap();
+    update(&other, Some(e_tag), "v2").await.unwrap();
     lab.expect_everywhere(&[&ahead, &other], &key(), Some("v2")).await;
     // Where it cannot be known, nothing is decided.
     let e_tag = lab.backends[0].object(&key()).unwrap().e_tag;
     other.ways[0]
         .add(Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::Head]).key(key().as_ref()));
-    let failed = update(&other, e_tag, "v3").await.unwrap_err();
+    let failed = update(&other, Some(e_tag), "v3").await.unwrap_err();
     assert_eq!(reason(&failed), (Reason::Undecidable, Effect::None), "{failed}");
 }
 
@@ -206,15 +192,7 @@ async fn deleted_key_is_not_brought_back_because_one_look_failed() {
     for look in 0..3 {
         let mut lab = Lab::new(2);
         lab.settings.attempt_deadline = lab.settings.settle_after * 5;
-        let (runner, deleter) = (lab.process(1), lab.process(2));
-        deleter.store.loaded().await;
-        lab.backends[1].write_directly(&key(), "old");
-        let gate = Gate::new();
-        runner.strike(0, Operation::PUTS, &key(), Strike::Hold(gate.clone()));
-        let store = runner.store.clone();
-        let mending = runner.run(async move { store.mend(None).await });
-        timeout(lab.settings.quarantine, gate.reached()).await.expect("it is brought to b0");
-        deleter.delete(&key()).await.unwrap().unwrap();
+        let (runner, deleter, gate, mending) = deleted_while_it_is_mended(&lab).await;
         sleep(lab.settings.settle_after * 3).await;
         let failing = Rule::new(Strike::Fail(Failure::Reset)).on(&[Operation::Head]);
         runner.ways[1].add(failing.key(key().as_ref()).skip(look).times(1));
@@ -245,7 +223,7 @@ async fn update_beside_intents_of_the_dead_is_not_decided_again_and_again() {
     sleep(lab.settings.journal_poll * 2).await;
     let before = process.ways[0].requests();
     let began = Instant::now();
-    let failed = update(&process, "\"other\"".to_owned(), "v3").await.unwrap_err();
+    let failed = update(&process, Some("\"other\"".to_owned()), "v3").await.unwrap_err();
     assert!(matches!(failed, Error::Precondition { .. }), "{failed}");
     let asked = process.ways[0].requests() - before;
     assert!(asked < 60, "{asked} requests in {:?}", began.elapsed());

@@ -23,7 +23,7 @@ async fn until_health(process: &Process, backend: usize, wanted: HealthState) {
 }
 
 /// Two copies are wanted.
-fn two_copies(mut lab: Lab) -> Lab {
+pub(crate) fn two_copies(mut lab: Lab) -> Lab {
     lab.settings.min_copies = 2;
     lab
 }

@@ -206,6 +206,7 @@ impl Engine {
     pub(crate) async fn pass(self: &Arc<Self>, all: bool) -> CatchUpReport {
         let mut report = CatchUpReport::default();
         let mut told = 0;
+        let left = || u64::try_from(self.index.len()).unwrap_or(u64::MAX);
         let mut from: Option<Path> = None;
         let began = Instant::now();
         if all {
@@ -233,14 +234,14 @@ impl Engine {
                 let done = f64::from(u32::try_from(report.keys).unwrap_or(u32::MAX));
                 sleep_until(began + Duration::from_secs_f64(done / rate)).await;
             }
-            report.left = u64::try_from(self.index.len()).unwrap_or(u64::MAX);
-            let CatchUpReport { keys, bytes, left, .. } = report;
+            let CatchUpReport { keys, bytes, .. } = report;
             if keys > told {
                 told = keys;
+                let left = left();
                 self.observers.tell(|| Event::CatchUpProgress { keys, bytes, left });
             }
         }
-        report.left = u64::try_from(self.index.len()).unwrap_or(u64::MAX);
+        report.left = left();
         report
     }
 

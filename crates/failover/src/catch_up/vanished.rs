@@ -13,7 +13,7 @@ use super::runner::PASS_PAUSE;
 use super::verdict::written;
 use super::{Reconciled, Seen, Urgency, order_of, seen_at};
 use crate::backend::{Backend, Mask};
-use crate::engine::Engine;
+use crate::engine::{Engine, UnderWay};
 use crate::journal::index::Known;
 use crate::journal::store::Mark;
 
@@ -51,23 +51,6 @@ impl Created {
             None => self.open,
         };
         landed && !seen.iter().any(elsewhere)
-    }
-}
-
-/// Counts among those that look at the source of a copy once more, until it is dropped.
-struct Burial(Arc<Engine>);
-
-impl Burial {
-    fn new(engine: &Arc<Engine>) -> Self {
-        engine.burials.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(engine))
-    }
-}
-
-impl Drop for Burial {
-    fn drop(&mut self) {
-        self.0.burials.fetch_sub(1, Ordering::AcqRel);
-        self.0.leg_ended.notify_waiters();
     }
 }
 
@@ -111,7 +94,7 @@ impl Engine {
             return;
         }
         let (engine, key) = (Arc::clone(self), key.clone());
-        let burial = Burial::new(self);
+        let burial = UnderWay::burial(self);
         self.spawn(async move {
             tokio::select! {
                 biased;

@@ -77,6 +77,8 @@ pub(super) fn suggest<'k>(key: &str, known: impl IntoIterator<Item = &'k str>) -
     }
 }
 
+const DURATION_REMEDY: &str = "write one such as \"500ms\" or \"2s\"";
+
 /// A table under reading: each key is asked for once, and what is left over is unknown.
 pub(super) struct Reader<'a, 'i> {
     source: Source<'a>,
@@ -180,15 +182,14 @@ impl<'a, 'i> Reader<'a, 'i> {
     ) -> Result<Option<Duration>, Error> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let DeValue::String(text) = value.get_ref() else {
-            return Err(self
-                .wrong_type(key, value, "a duration in quotes")
-                .with_remedy("write one such as \"500ms\" or \"2s\""));
+            let error = self.wrong_type(key, value, "a duration in quotes");
+            return Err(error.with_remedy(DURATION_REMEDY));
         };
         let parsed = humantime::parse_duration(text).ok().filter(fits);
         parsed.map(Some).ok_or_else(|| {
             self.source
                 .error(&value.span(), format!("`{key}` is no duration {wanted}"))
-                .with_remedy("write one such as \"500ms\" or \"2s\"")
+                .with_remedy(DURATION_REMEDY)
         })
     }
 

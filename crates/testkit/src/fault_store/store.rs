@@ -15,6 +15,7 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use super::faults::Fate;
 use super::journey::Journey;
 use super::upload::FaultUpload;
 use super::{Faults, Operation, body};
@@ -79,9 +80,25 @@ impl<S: ObjectStore> FaultStore<S> {
         F: FnOnce(Arc<S>) -> W,
         W: Future<Output = Result<T>> + Send + 'static,
     {
+        self.send_for(operation, key, work).await.map(|(answer, _)| answer)
+    }
+
+    /// Sends a request whose answer may be struck as well: the answer, and what is to become of it.
+    async fn send_for<T, F, W>(
+        &self,
+        operation: Operation,
+        key: &Path,
+        work: F,
+    ) -> Result<(T, Fate)>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<S>) -> W,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
         let fate = self.faults.decide(operation, key);
         let work = work(Arc::clone(&self.inner));
-        self.journey(operation, key).travel(&fate, work).await
+        let answer = self.journey(operation, key).travel(&fate, work).await?;
+        Ok((answer, fate))
     }
 
     fn lister(&self, prefix: Option<&Path>) -> Lister {
@@ -139,19 +156,16 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
             GetOptions { range: Some(_), .. } => Operation::GetRange,
             _ => Operation::Get,
         };
-        let fate = self.faults.decide(operation, location);
-        let (inner, key) = (Arc::clone(&self.inner), location.clone());
-        let get = async move { inner.get_opts(&key, options).await };
-        let answer = self.journey(operation, location).travel(&fate, get).await?;
+        let key = location.clone();
+        let get = |inner: Arc<S>| async move { inner.get_opts(&key, options).await };
+        let (answer, fate) = self.send_for(operation, location, get).await?;
         Ok(body::strike(answer, &fate, location))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (key, ranges) = (location.clone(), ranges.to_vec());
-        let inner = Arc::clone(&self.inner);
-        let get = async move { inner.get_ranges(&key, &ranges).await };
-        let fate = self.faults.decide(Operation::GetRange, location);
-        let answer = self.journey(Operation::GetRange, location).travel(&fate, get).await?;
+        let get = |inner: Arc<S>| async move { inner.get_ranges(&key, &ranges).await };
+        let (answer, fate) = self.send_for(Operation::GetRange, location, get).await?;
         body::strike_ranges(answer, &fate, location).await
     }
 
@@ -190,11 +204,9 @@ impl<S: ObjectStore> ObjectStore for FaultStore<S> {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let wanted = prefix.cloned();
-        let inner = Arc::clone(&self.inner);
-        let list = async move { inner.list_with_delimiter(wanted.as_ref()).await };
+        let list = |inner: Arc<S>| async move { inner.list_with_delimiter(wanted.as_ref()).await };
         let prefix = prefix.cloned().unwrap_or_default();
-        let fate = self.faults.decide(Operation::List, &prefix);
-        let mut level = self.journey(Operation::List, &prefix).travel(&fate, list).await?;
+        let (mut level, fate) = self.send_for(Operation::List, &prefix, list).await?;
         level.objects = body::strike_page(level.objects, &fate, &prefix).try_collect().await?;
         Ok(level)
     }

@@ -172,7 +172,7 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// With a dropped future the server may be on its way up. Call it again to wait for it.
+    /// With a dropped future the server may be down, or on its way up. Call it again to begin anew.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
         let mut leftovers = self.plan.litter.clone();
